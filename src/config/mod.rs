@@ -1,0 +1,1 @@
+//! Configuration: the key table, the .properties parser, and the typed broker and topic configurations.

@@ -1,0 +1,1 @@
+//! The controller: decides on metadata changes and emits records. Sans-io.

@@ -1,0 +1,3 @@
+//! The `corelog` program: parses arguments and maps failures to exit codes.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Cluster metadata as Kafka's KRaft records: codec, image, snapshots. Sans-io.

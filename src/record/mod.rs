@@ -1,0 +1,1 @@
+//! The record batch format (magic 2): header view, in-place patches, builder, iterator, compression, validation.

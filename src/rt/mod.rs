@@ -1,0 +1,1 @@
+//! The runtime face: the only directory that names glommio or core_affinity.

@@ -1,0 +1,1 @@
+//! Listeners, connections, request dispatch and handlers.

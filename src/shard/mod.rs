@@ -1,0 +1,1 @@
+//! One core's world: its partitions, purgatory, fetch sessions and background work.

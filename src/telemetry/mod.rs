@@ -1,0 +1,1 @@
+//! Log output, per-shard counters and histograms.

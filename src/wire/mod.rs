@@ -1,0 +1,1 @@
+//! The Kafka wire protocol: frames, headers, the API table, and zero-copy views of Produce and Fetch.
