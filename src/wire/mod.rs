@@ -1,1 +1,19 @@
 //! The Kafka wire protocol: frames, headers, the API table, and zero-copy views of Produce and Fetch.
+//!
+//! A request travels through this module in four steps: [`frame`] finds where it ends, [`header`] says
+//! which API and version it is and refuses what [`api`] does not list, and then its body is decoded: by
+//! [`produce`] and [`fetch`] without copying records, by [`messages`] for every other API.
+//!
+//! All bytes are a stranger's. Nothing here panics on them, and no claimed length is believed before it
+//! is compared with the bytes that are there. Nothing here knows what a request does.
+
+pub mod api;
+mod error;
+pub mod frame;
+pub mod header;
+pub mod messages;
+
+mod guarded;
+mod primitives;
+
+pub use error::WireError;
