@@ -1,0 +1,480 @@
+//! The configuration of a broker, typed and checked as a whole.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::cpus::CpuList;
+use super::error::{ConfigError, ConfigErrors, Notice};
+use super::listener::{self, Listener, SecurityProtocol};
+use super::settings::{Settings, Sources};
+use super::topic::TopicDefaults;
+use crate::types::NodeId;
+
+/// The node id of a broker whose configuration names none.
+const NODE_ID_DEFAULT: i64 = 1;
+
+/// A broker's configuration. Keys that no field shows are in [`BrokerConfig::settings`].
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// `corelog.cluster.id`: what a first start formats its directories with; unset for a random id.
+    pub cluster_id: Option<String>,
+    /// `log.dirs`, at least one.
+    pub log_dirs: Vec<PathBuf>,
+    /// `metadata.log.dir`, or the first log directory.
+    pub metadata_log_dir: PathBuf,
+    /// Listeners, connections and requests.
+    pub network: NetworkConfig,
+    /// Which CPUs run shards, and how many.
+    pub shards: ShardsConfig,
+    /// Timers and memory of the storage, other than what a topic can override.
+    pub storage: StorageConfig,
+    /// What a topic is created with.
+    pub topic_creation: TopicCreation,
+    /// `fetch.max.bytes`.
+    pub fetch_max_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`, all shards together.
+    pub fetch_session_slots: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration: Duration,
+    /// `corelog.shutdown.timeout.ms`.
+    pub shutdown_timeout: Duration,
+    /// What topics inherit.
+    pub topic_defaults: TopicDefaults,
+    settings: Settings,
+}
+
+/// Listeners, connections and requests.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// Where to listen; at least one, none of the controller's.
+    pub listeners: Vec<Listener>,
+    /// What clients of each listener are told, by the same names; no host is empty. A port of 0 stands
+    /// for the one the system chose.
+    pub advertised_listeners: Vec<Listener>,
+    /// The listener that brokers use among themselves.
+    pub inter_broker_listener: String,
+    /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
+    pub send_buffer_bytes: Option<usize>,
+    /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `socket.request.max.bytes`.
+    pub request_bytes_max: usize,
+    /// `socket.listen.backlog.size`.
+    pub listen_backlog: u32,
+    /// `max.connections`, all shards together.
+    pub connections_max: usize,
+    /// `max.connections.per.ip`, all shards together.
+    pub connections_per_ip_max: usize,
+    /// `connections.max.idle.ms`; `None` for never.
+    pub idle_max: Option<Duration>,
+    /// `corelog.connection.inflight.requests.max`.
+    pub inflight_requests_max: usize,
+}
+
+/// Which CPUs run shards, and how many.
+#[derive(Debug, Clone)]
+pub struct ShardsConfig {
+    /// `corelog.cpus`.
+    pub cpus: CpuList,
+    /// `corelog.shards`: another number of shards than one per CPU.
+    pub count: Option<u16>,
+}
+
+/// Timers and memory of the storage.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval: Duration,
+    /// `log.flush.offset.checkpoint.interval.ms`.
+    pub recovery_point_checkpoint_interval: Duration,
+    /// `log.flush.start.offset.checkpoint.interval.ms`.
+    pub log_start_checkpoint_interval: Duration,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub high_watermark_checkpoint_interval: Duration,
+    /// `corelog.cache.bytes`, per shard.
+    pub cache_bytes: usize,
+    /// `corelog.staged.bytes.max`, per shard.
+    pub staged_bytes_max: usize,
+    /// `corelog.open.files.max`, per shard.
+    pub open_files_max: usize,
+}
+
+/// What a topic is created with, and whether it can be.
+#[derive(Debug, Clone)]
+pub struct TopicCreation {
+    /// `num.partitions`.
+    pub partitions: i32,
+    /// `default.replication.factor`.
+    pub replication_factor: i16,
+    /// `auto.create.topics.enable`.
+    pub auto_create: bool,
+    /// `delete.topic.enable`.
+    pub delete_enable: bool,
+}
+
+impl BrokerConfig {
+    /// Merges and checks the sources. The notices are for the log.
+    pub fn load(sources: &Sources<'_>) -> Result<(Self, Vec<Notice>), ConfigErrors> {
+        let (settings, mut notices) = Settings::load(sources)?;
+        let mut checks = Checks { settings: &settings, errors: Vec::new() };
+        checks.times();
+        checks.roles();
+        let node_id = checks.node_id();
+        let cpus = checks.cpus();
+        let network = checks.network(sources.host_name, &mut notices);
+        let errors = checks.errors;
+        let (true, Some(cpus), Some(network)) = (errors.is_empty(), cpus, network) else {
+            return Err(ConfigErrors(errors));
+        };
+        Ok((Self::of(settings, node_id, cpus, network), notices))
+    }
+
+    /// Every key, for those that no field shows.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn of(settings: Settings, node_id: NodeId, cpus: CpuList, network: NetworkConfig) -> Self {
+        let log_dirs = settings.list("log.dirs").or_else(|| settings.list("log.dir"));
+        let log_dirs: Vec<PathBuf> =
+            log_dirs.expect("log.dir has a default").into_iter().map(PathBuf::from).collect();
+        let metadata_log_dir = settings.text("metadata.log.dir").map(PathBuf::from);
+        let count = settings.integer_or_null("corelog.shards");
+        Self {
+            node_id,
+            rack: settings.text("broker.rack").map(str::to_owned),
+            cluster_id: settings.text("corelog.cluster.id").map(str::to_owned),
+            metadata_log_dir: metadata_log_dir.unwrap_or_else(|| log_dirs[0].clone()),
+            log_dirs,
+            network,
+            shards: ShardsConfig { cpus, count: count.map(|count| u16::try_from(count).expect("bounded")) },
+            storage: storage(&settings),
+            topic_creation: TopicCreation {
+                partitions: i32::try_from(settings.integer("num.partitions")).expect("an INT"),
+                replication_factor: replication_factor(&settings),
+                auto_create: settings.boolean("auto.create.topics.enable"),
+                delete_enable: settings.boolean("delete.topic.enable"),
+            },
+            fetch_max_bytes: settings.size("fetch.max.bytes"),
+            fetch_session_slots: settings.size("max.incremental.fetch.session.cache.slots"),
+            producer_id_expiration: millis(&settings, "producer.id.expiration.ms"),
+            shutdown_timeout: millis(&settings, "corelog.shutdown.timeout.ms"),
+            topic_defaults: TopicDefaults::of(&settings),
+            settings,
+        }
+    }
+}
+
+fn storage(settings: &Settings) -> StorageConfig {
+    StorageConfig {
+        retention_check_interval: millis(settings, "log.retention.check.interval.ms"),
+        recovery_point_checkpoint_interval: millis(settings, "log.flush.offset.checkpoint.interval.ms"),
+        log_start_checkpoint_interval: millis(settings, "log.flush.start.offset.checkpoint.interval.ms"),
+        high_watermark_checkpoint_interval: millis(settings, "replica.high.watermark.checkpoint.interval.ms"),
+        cache_bytes: settings.size("corelog.cache.bytes"),
+        staged_bytes_max: settings.size("corelog.staged.bytes.max"),
+        open_files_max: settings.size("corelog.open.files.max"),
+    }
+}
+
+/// Kafka's key is an `INT`, the wire's field 16 bits wide; no cluster has so many brokers.
+fn replication_factor(settings: &Settings) -> i16 {
+    i16::try_from(settings.integer("default.replication.factor")).unwrap_or(i16::MAX)
+}
+
+/// The value of a key in milliseconds that is not negative.
+fn millis(settings: &Settings, name: &str) -> Duration {
+    Duration::from_millis(u64::try_from(settings.integer(name)).unwrap_or(0))
+}
+
+/// Checks of values against each other.
+struct Checks<'a> {
+    settings: &'a Settings,
+    errors: Vec<ConfigError>,
+}
+
+impl Checks<'_> {
+    fn refuse(&mut self, name: &str, reason: impl Into<String>) {
+        self.errors.push(self.settings.invalid(name, reason));
+    }
+
+    /// `KafkaConfig.validateValues`.
+    fn times(&mut self) {
+        for (name, least, no_limit) in [
+            ("log.roll.ms", 1, false),
+            ("log.roll.jitter.ms", 0, false),
+            ("log.retention.ms", 1, true),
+            ("log.retention.minutes", 1, true),
+            ("log.retention.hours", 1, true),
+        ] {
+            let Some(value) = self.settings.integer_or_null(name) else { continue };
+            if value < least && !(no_limit && value == -1) {
+                let or_none = if no_limit { " or -1 for no limit" } else { "" };
+                self.refuse(name, format!("Value must be at least {least}{or_none}"));
+            }
+        }
+        let lag = |name| self.settings.integer(name);
+        let least = lag("log.cleaner.min.compaction.lag.ms");
+        let most = lag("log.cleaner.max.compaction.lag.ms");
+        if most < least {
+            self.refuse(
+                "log.cleaner.max.compaction.lag.ms",
+                format!("must be at least the minimum, {least}"),
+            );
+        }
+    }
+
+    fn roles(&mut self) {
+        let Some(roles) = self.settings.list("process.roles") else { return };
+        if roles.len() != 2 {
+            self.refuse(
+                "process.roles",
+                "only the combined form exists so far: set broker,controller or remove the key",
+            );
+        }
+    }
+
+    fn node_id(&mut self) -> NodeId {
+        let node_id = self.settings.integer_or_null("node.id");
+        let broker_id = Some(self.settings.integer("broker.id")).filter(|&id| id != -1);
+        if let (Some(node_id), Some(broker_id)) = (node_id, broker_id)
+            && node_id != broker_id
+        {
+            self.refuse("broker.id", format!("must equal node.id={node_id}; remove one of the two"));
+        }
+        let id = node_id.or(broker_id).unwrap_or(NODE_ID_DEFAULT);
+        if id < 0 {
+            self.refuse("broker.id", "must not be negative");
+        }
+        NodeId(i32::try_from(id).expect("an INT"))
+    }
+
+    fn cpus(&mut self) -> Option<CpuList> {
+        let text = self.settings.text("corelog.cpus").expect("it has a default");
+        match CpuList::parse(text) {
+            Ok(cpus) => Some(cpus),
+            Err(reason) => {
+                self.refuse("corelog.cpus", reason);
+                None
+            }
+        }
+    }
+
+    fn network(&mut self, host_name: &str, notices: &mut Vec<Notice>) -> Option<NetworkConfig> {
+        let listeners = self.listeners(notices)?;
+        let advertised_listeners = self.advertised(&listeners, host_name)?;
+        let inter_broker_listener = self.inter_broker_listener(&listeners)?;
+        let settings = self.settings;
+        let buffer = |name| usize::try_from(settings.integer(name)).ok();
+        let idle_ms = u64::try_from(settings.integer("connections.max.idle.ms")).ok();
+        Some(NetworkConfig {
+            listeners,
+            advertised_listeners,
+            inter_broker_listener,
+            send_buffer_bytes: buffer("socket.send.buffer.bytes"),
+            receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
+            request_bytes_max: settings.size("socket.request.max.bytes"),
+            listen_backlog: u32::try_from(settings.size("socket.listen.backlog.size")).expect("an INT"),
+            connections_max: settings.size("max.connections"),
+            connections_per_ip_max: settings.size("max.connections.per.ip"),
+            idle_max: idle_ms.map(Duration::from_millis),
+            inflight_requests_max: settings.size("corelog.connection.inflight.requests.max"),
+        })
+    }
+
+    fn parse_listeners(&mut self, name: &str, entries: &[String]) -> Option<Vec<Listener>> {
+        let map = self.settings.text("listener.security.protocol.map").expect("it has a default");
+        let mut protocols = match listener::parse_protocol_map(map) {
+            Ok(protocols) => protocols,
+            Err(reason) => {
+                self.refuse("listener.security.protocol.map", reason);
+                return None;
+            }
+        };
+        // As Kafka does while the map is not set: the controller's listeners speak PLAINTEXT.
+        if !self.settings.is_set("listener.security.protocol.map") {
+            for controller in self.controller_listeners() {
+                protocols.entry(controller).or_insert(SecurityProtocol::Plaintext);
+            }
+        }
+        match listener::parse_listeners(entries, &protocols) {
+            Ok(listeners) => Some(listeners),
+            Err(reason) => {
+                self.refuse(name, reason);
+                None
+            }
+        }
+    }
+
+    fn controller_listeners(&self) -> Vec<String> {
+        let names = self.settings.list("controller.listener.names").unwrap_or_default();
+        names.into_iter().map(|name| name.to_uppercase()).collect()
+    }
+
+    fn listeners(&mut self, notices: &mut Vec<Notice>) -> Option<Vec<Listener>> {
+        let entries = self.settings.list("listeners").expect("it has a default");
+        let mut listeners = self.parse_listeners("listeners", &entries)?;
+        if let Err(reason) = listener::check_ports(&listeners) {
+            self.refuse("listeners", reason);
+            return None;
+        }
+        let controller = self.controller_listeners();
+        listeners.retain(|listener| {
+            let is_controller = controller.contains(&listener.name);
+            if is_controller {
+                notices.push(Notice::ControllerListener { listener: listener.name.clone() });
+            }
+            !is_controller
+        });
+        if listeners.is_empty() {
+            self.refuse("listeners", "every listener is in controller.listener.names; add one for clients");
+            return None;
+        }
+        self.refuse_protected("listeners", &listeners);
+        Some(listeners)
+    }
+
+    fn refuse_protected(&mut self, name: &str, listeners: &[Listener]) {
+        for listener in listeners {
+            if listener.protocol != SecurityProtocol::Plaintext {
+                let protocol = listener.protocol.name();
+                let listener = &listener.name;
+                self.refuse(
+                    name,
+                    format!("listener {listener} speaks {protocol}; only PLAINTEXT exists so far"),
+                );
+            }
+        }
+    }
+
+    fn advertised(&mut self, listeners: &[Listener], host_name: &str) -> Option<Vec<Listener>> {
+        let Some(entries) = self.settings.list("advertised.listeners") else {
+            return Some(listeners.iter().map(|listener| routable(listener, host_name)).collect());
+        };
+        let controller = self.controller_listeners();
+        let mut advertised = self.parse_listeners("advertised.listeners", &entries)?;
+        advertised.retain(|listener| !controller.contains(&listener.name));
+        for listener in &advertised {
+            if !listeners.iter().any(|other| other.name == listener.name) {
+                self.refuse("advertised.listeners", format!("{} is not in listeners", listener.name));
+            }
+            if listener.host == "0.0.0.0" || listener.host == "::" {
+                let reason =
+                    format!("clients cannot connect to {}; use an address of this host", listener.host);
+                self.refuse("advertised.listeners", reason);
+            }
+        }
+        if advertised.is_empty() {
+            self.refuse("advertised.listeners", "no listener for clients is advertised");
+        }
+        Some(advertised.iter().map(|listener| routable(listener, host_name)).collect())
+    }
+
+    fn inter_broker_listener(&mut self, listeners: &[Listener]) -> Option<String> {
+        let name = self.settings.text("inter.broker.listener.name").map(str::to_uppercase);
+        let Some(name) = name else {
+            // Kafka wants one of `security.inter.broker.protocol`; alone, any listener will do.
+            return Some(listeners[0].name.clone());
+        };
+        if listeners.iter().any(|listener| listener.name == name) {
+            return Some(name);
+        }
+        self.refuse("inter.broker.listener.name", "no listener has this name");
+        None
+    }
+}
+
+/// A wildcard address is advertised as this host's name.
+fn routable(listener: &Listener, host_name: &str) -> Listener {
+    let is_wildcard = matches!(listener.host.as_str(), "" | "0.0.0.0" | "::");
+    let host = if is_wildcard { host_name } else { &listener.host };
+    Listener { host: host.to_owned(), ..listener.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::ConfigFile;
+    use super::*;
+
+    fn load(text: &str) -> Result<(BrokerConfig, Vec<Notice>), ConfigErrors> {
+        let file = Some(ConfigFile { path: "f", text });
+        BrokerConfig::load(&Sources { file, host_name: "here", ..Sources::default() })
+    }
+
+    fn shown(listeners: &[Listener]) -> Vec<String> {
+        listeners.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn nothing_set_is_kafkas_default_broker() {
+        let (config, notices) = load("").unwrap();
+        assert_eq!(notices, []);
+        assert_eq!(config.node_id, NodeId(1));
+        assert_eq!(config.log_dirs, [PathBuf::from("/tmp/kafka-logs")]);
+        assert_eq!(shown(&config.network.listeners), ["PLAINTEXT://:9092"]);
+        assert_eq!(shown(&config.network.advertised_listeners), ["PLAINTEXT://here:9092"]);
+        assert_eq!(config.topic_creation.partitions, 1);
+        assert_eq!(config.shards.cpus, CpuList::All);
+    }
+
+    #[test]
+    fn the_built_in_broker_serves_this_host_only() {
+        let (config, _) = BrokerConfig::load(&Sources { host_name: "here", ..Sources::default() }).unwrap();
+        assert_eq!(shown(&config.network.advertised_listeners), ["PLAINTEXT://127.0.0.1:9092"]);
+        assert_eq!(config.metadata_log_dir, PathBuf::from("./corelog-data"));
+    }
+
+    #[test]
+    fn a_combined_kafka_file_loads() {
+        let text = "process.roles=broker,controller\nnode.id=3\ncontroller.quorum.voters=3@localhost:9093\n\
+            listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+            advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+            controller.listener.names=CONTROLLER\n\
+            listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
+            num.network.threads=3\nlog.dirs=/a,/b\noffsets.topic.replication.factor=1";
+        let (config, notices) = load(text).unwrap();
+        assert_eq!(config.node_id, NodeId(3));
+        assert_eq!(shown(&config.network.listeners), ["PLAINTEXT://:9092"]);
+        assert_eq!(shown(&config.network.advertised_listeners), ["PLAINTEXT://localhost:9092"]);
+        assert_eq!(config.log_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(config.metadata_log_dir, PathBuf::from("/a"));
+        assert!(notices.iter().all(|notice| !notice.is_warning()), "{notices:?}");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let cases = [
+            ("node.id=1\nbroker.id=2", "f:2: broker.id=2: must equal node.id=1"),
+            ("process.roles=broker", "f:1: process.roles=broker: only the combined form exists"),
+            ("listeners=SSL://:9093", "f:1: listeners=SSL://:9093: listener SSL speaks SSL"),
+            ("listeners=OUT://:1", "f:1: listeners=OUT://:1: listener OUT has no protocol"),
+            ("listeners=A:1", "f:1: listeners=A:1: 'A:1' is not NAME://host:port"),
+            ("advertised.listeners=PLAINTEXT://0.0.0.0:1", "clients cannot connect to 0.0.0.0"),
+            ("advertised.listeners=SSL://x:1", "SSL is not in listeners"),
+            ("inter.broker.listener.name=x", "inter.broker.listener.name=x: no listener has this name"),
+            ("log.retention.ms=0", "f:1: log.retention.ms=0: Value must be at least 1 or -1 for no limit"),
+            ("log.roll.ms=0", "f:1: log.roll.ms=0: Value must be at least 1"),
+            ("corelog.cpus=x", "f:1: corelog.cpus=x: 'x' is no CPU or range of CPUs"),
+            ("log.cleaner.min.compaction.lag.ms=2\nlog.cleaner.max.compaction.lag.ms=1", "the minimum, 2"),
+        ];
+        for (text, expected) in cases {
+            let errors = load(text).unwrap_err().to_string();
+            assert!(errors.contains(expected), "{text}: {errors}");
+        }
+    }
+
+    #[test]
+    fn older_and_optional_keys_are_honoured() {
+        assert_eq!(load("broker.id=7").unwrap().0.node_id, NodeId(7));
+        let (config, _) = load("log.dir=/x\nmetadata.log.dir=/m\nconnections.max.idle.ms=-1").unwrap();
+        assert_eq!(config.log_dirs, [PathBuf::from("/x")]);
+        assert_eq!(config.metadata_log_dir, PathBuf::from("/m"));
+        assert_eq!(config.network.idle_max, None);
+        let (config, _) = load("corelog.shards=4\ncorelog.cpus=0-1\nsocket.send.buffer.bytes=-1").unwrap();
+        assert_eq!((config.shards.count, config.network.send_buffer_bytes), (Some(4), None));
+    }
+}

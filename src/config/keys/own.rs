@@ -1,0 +1,35 @@
+//! Corelog's own keys.
+
+use super::{DURABILITIES, keys};
+
+keys! {
+    /// CPUs that run a shard each, such as `0-3,6`; `all` for those of the process's affinity mask.
+    "corelog.cpus" => text.default("all");
+
+    /// Number of shards, when it is not one per CPU of `corelog.cpus`. More shards than CPUs run unpinned,
+    /// which is for tests.
+    "corelog.shards" => int.between(1, 1_024);
+
+    /// Id of the cluster that a first start formats its directories for. Unset: a random one. An existing
+    /// directory must agree with it.
+    "corelog.cluster.id" => text;
+
+    /// What `acks=all` waits for: `synced` on the device, or `written` to the kernel as Kafka does. `acks=1`
+    /// always waits for the write.
+    "corelog.acks.durability" => text.default("synced").one_of(DURABILITIES).cluster_wide();
+
+    /// Requests of one connection that may be unanswered before it is no longer read.
+    "corelog.connection.inflight.requests.max" => int.default("128").between(1, 65_536);
+
+    /// Bytes of recently written and read log that each shard keeps in memory.
+    "corelog.cache.bytes" => long.default("134217728").at_least(1_048_576);
+
+    /// Bytes that each shard may hold before they are written; producers wait while it is exceeded.
+    "corelog.staged.bytes.max" => long.default("67108864").at_least(1_048_576);
+
+    /// Open files that each shard keeps for reading closed segments.
+    "corelog.open.files.max" => int.default("1000").at_least(16);
+
+    /// How long a stopping broker may take to finish what is in flight and to flush.
+    "corelog.shutdown.timeout.ms" => long.default("30000").at_least(0);
+}
