@@ -1,1 +1,16 @@
-//! Cluster metadata as Kafka's KRaft records: codec, image, snapshots. Sans-io.
+//! Cluster metadata: Kafka's KRaft records and what they add up to. Sans-io.
+//!
+//! The truth is the metadata log `__cluster_metadata-0`, a Kafka-format log of [`records`]. Whoever applies them
+//! in order to an [`image`] knows the cluster. `controller` decides which records to append; the control executor
+//! appends them and sends each committed batch as a [`MetadataDelta`] to the shards, which apply it to images of
+//! their own.
+
+pub mod features;
+pub mod image;
+pub mod records;
+
+pub use image::{
+    BrokerRegistration, ConfigResource, ImageChanges, ImageError, MetadataDelta, MetadataImage,
+    PartitionRegistration, TopicImage,
+};
+pub use records::{MetadataRecord, RecordError};
