@@ -186,7 +186,7 @@ fn put_record(
     headers: &[HeaderRef<'_>],
 ) {
     let headers_len: usize =
-        headers.iter().map(|header| bytes_len(Some(header.key.as_bytes())) + bytes_len(header.value)).sum();
+        headers.iter().map(|header| bytes_len(Some(header.key)) + bytes_len(header.value)).sum();
     let body_len = 1
         + varlong_len(timestamp_delta)
         + varlong_len(offset_delta.into())
@@ -204,7 +204,7 @@ fn put_record(
     put_bytes(out, value);
     put_varlong(out, headers.len() as i64);
     for header in headers {
-        put_bytes(out, Some(header.key.as_bytes()));
+        put_bytes(out, Some(header.key));
         put_bytes(out, header.value);
     }
     assert_eq!(out.len() - body_at, body_len, "the length field foretells the record");

@@ -12,6 +12,7 @@ pub mod builder;
 pub mod compression;
 mod error;
 pub mod records;
+pub mod validate;
 mod varint;
 
 pub use error::RecordError;

@@ -12,8 +12,8 @@ use super::varint::{read_varint, read_varlong};
 /// A header of a record to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderRef<'a> {
-    /// The header's name; may repeat within a record.
-    pub key: &'a str,
+    /// The header's name, UTF-8; may repeat within a record.
+    pub key: &'a [u8],
     /// The header's value; null is not the empty value.
     pub value: Option<&'a [u8]>,
 }
@@ -188,7 +188,7 @@ mod tests {
     fn batch(fields: BatchFields) -> Bytes {
         let mut builder = BatchBuilder::new(fields);
         let headers =
-            [HeaderRef { key: "trace", value: Some(b"1") }, HeaderRef { key: "empty", value: None }];
+            [HeaderRef { key: b"trace", value: Some(b"1") }, HeaderRef { key: b"empty", value: None }];
         builder.append(Timestamp(100), Some(b"key"), Some(b"value"), &headers);
         builder.append(Timestamp(90), None, Some(b""), &[]);
         builder.append(Timestamp(110), Some(b"gone"), None, &[]);
