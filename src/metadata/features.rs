@@ -1,7 +1,7 @@
 //! Feature levels: what a new cluster is finalized at, and what this broker can work with.
 //!
-//! A finalized level is a promise to clients (KIP-584): 4.x clients use transactions v2 or the new group protocol
-//! as soon as they see it. So only what is served is advertised.
+//! A finalized level is a promise to clients (KIP-584): 4.x clients use transactions v2 or the new group
+//! protocol as soon as they see it. So only what is served is advertised.
 
 use crate::metadata::image::METADATA_VERSION;
 use crate::metadata::records::{FeatureLevelRecord, MetadataRecord, SupportedFeature};
@@ -12,12 +12,12 @@ pub const METADATA_VERSION_MIN: i16 = 7;
 /// The newest `metadata.version` whose records are understood (4.3-IV0).
 pub const METADATA_VERSION_MAX: i16 = 30;
 
-/// The feature of the quorum's own protocol. Its level is never a `FeatureLevelRecord` but a control record of the
-/// log, and 0 (a fixed set of voters) without one.
+/// The feature of the quorum's own protocol. Its level is never a `FeatureLevelRecord` but a control
+/// record of the log, and 0 (a fixed set of voters) without one.
 pub const KRAFT_VERSION: &str = "kraft.version";
 
-/// What this broker declares when it registers, in the order of the names. A feature that is not served yet is
-/// declared at level 0 by its absence: `group.version`, `transaction.version`, `share.version`,
+/// What this broker declares when it registers, in the order of the names. A feature that is not served
+/// yet is declared at level 0 by its absence: `group.version`, `transaction.version`, `share.version`,
 /// `streams.version` and `eligible.leader.replicas.version`.
 pub fn supported_features() -> Vec<SupportedFeature> {
     let feature = |name: &str, min_supported_version, max_supported_version| SupportedFeature {

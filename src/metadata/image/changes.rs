@@ -16,7 +16,8 @@ pub struct MetadataDelta {
     pub last_offset: Offset,
     /// The epoch of the batch.
     pub epoch: LeaderEpoch,
-    /// The records of the offsets from `first_offset` on; empty for a control batch, which only moves the end.
+    /// The records of the offsets from `first_offset` on; empty for a control batch, which only moves the
+    /// end.
     pub records: Arc<[MetadataRecord]>,
 }
 
@@ -41,8 +42,8 @@ impl MetadataDelta {
 
 /// The difference between an image before and after some records.
 ///
-/// What was created and deleted by the same records leaves no trace: every topic and partition named here, other
-/// than the deleted topics, is in the image afterwards.
+/// What was created and deleted by the same records leaves no trace: every topic and partition named
+/// here, other than the deleted topics, is in the image afterwards.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImageChanges {
     /// Topics that are new.

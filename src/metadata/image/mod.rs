@@ -1,12 +1,12 @@
 //! The state of the cluster: what the records of the metadata log add up to.
 //!
-//! [`MetadataImage`] changes only by records, in the order of their offsets, so that every executor that applied
-//! the same records has the same image. [`MetadataImage::to_records`] is the inverse: the fewest records that
-//! give an equal image, which is what a snapshot holds.
+//! [`MetadataImage`] changes only by records, in the order of their offsets, so that every executor that
+//! applied the same records has the same image. [`MetadataImage::to_records`] is the inverse: the fewest
+//! records that give an equal image, which is what a snapshot holds.
 //!
-//! Records between `BeginTransaction` and `EndTransaction` (KIP-868) wait inside the image and take effect
-//! together. An error leaves the image between two states: whoever gets one must stop, since skipping a record
-//! would make this replica differ from all others.
+//! Records between `BeginTransaction` and `EndTransaction` (KIP-868) wait inside the image and take
+//! effect together. An error leaves the image between two states: whoever gets one must stop, since
+//! skipping a record would make this replica differ from all others.
 //!
 //! The image knows nothing of logs, snapshot files or who may change what: see `snapshot` and `controller`.
 
@@ -15,6 +15,8 @@ mod broker;
 mod changes;
 mod error;
 mod replay;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -37,7 +39,8 @@ pub use topic::{PartitionRegistration, TopicImage};
 /// The name of the feature that versions the metadata itself.
 pub const METADATA_VERSION: &str = "metadata.version";
 
-/// Records that one metadata transaction may hold back; one with more is refused. Kafka's own are far smaller.
+/// Records that one metadata transaction may hold back; one with more is refused. Kafka's own are far
+/// smaller.
 pub const TRANSACTION_RECORDS_MAX: usize = 1 << 20;
 
 /// What a config belongs to: a kind of resource (`ConfigResource.Type.id`) and its name.

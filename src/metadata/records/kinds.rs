@@ -1,8 +1,8 @@
-//! The table of Kafka's metadata records (`common/metadata/*.json`): fields in wire order, with the versions and
-//! defaults of the schema.
+//! The table of Kafka's metadata records (`common/metadata/*.json`): fields in wire order, with the
+//! versions and defaults of the schema.
 
-use super::codec::{BodyProblem, ByteField, Field, Reader};
-use super::schema::{record_kinds, wire_structs};
+use crate::metadata::codec::{BodyProblem, ByteField, Field, Reader};
+use crate::metadata::schema::{record_kinds, wire_structs};
 use crate::types::{LeaderEpoch, NodeId, ProducerId, TopicId, Uuid};
 
 /// "The partition has no leader" where a leader is named.
@@ -192,7 +192,8 @@ wire_structs! {
     } + tagged {
         /// The new in-sync replicas.
         0 isr: Option<Vec<NodeId>>,
-        /// The new leader, [`NO_LEADER`] or [`LEADER_UNCHANGED`]; anything but the last raises the leader epoch.
+        /// The new leader, [`NO_LEADER`] or [`LEADER_UNCHANGED`]; anything but the last raises the leader
+        /// epoch.
         1 leader: NodeId = LEADER_UNCHANGED,
         /// The new replicas.
         2 replicas: Option<Vec<NodeId>>,

@@ -1,21 +1,18 @@
 //! Kafka's KRaft metadata records and their encoding.
 //!
 //! One record is the value of one record of the metadata log: frame version, key, version, body
-//! (`AbstractApiMessageSerde`), the body in the flexible encoding. Facts from `common/metadata/*.json` of Kafka
-//! 4.4. Every version that Kafka reads is read; the newest is written, since it loses nothing.
+//! (`AbstractApiMessageSerde`), the body in the flexible encoding. Facts from `common/metadata/*.json` of
+//! Kafka 4.4. Every version that Kafka reads is read; the newest is written, since it loses nothing.
 //!
 //! An unknown key or version is an error and never skipped: a replica that skips a record has a different
 //! cluster from everyone else's.
 //!
 //! What the records mean is [`image`](crate::metadata::image)'s business.
 
-pub mod codec;
 mod kinds;
-mod schema;
 
-use codec::{BodyProblem, Reader, put_unsigned_varint};
+use super::codec::{BodyProblem, Reader, put_unsigned_varint};
 
-pub use codec::ByteField;
 pub use kinds::*;
 
 /// `AbstractApiMessageSerde.DEFAULT_FRAME_VERSION`.
@@ -23,7 +20,7 @@ const FRAME_VERSION: u32 = 1;
 
 /// Why bytes are not a metadata record of this version of Corelog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub enum MetadataRecordError {
     /// The frame around the record is cut off.
     #[error("the frame of a metadata record is broken: {0}")]
     Frame(BodyProblem),
@@ -84,25 +81,25 @@ impl MetadataRecord {
     }
 
     /// Reads the value of a record of the metadata log.
-    pub fn decode(value: &[u8]) -> Result<Self, RecordError> {
+    pub fn decode(value: &[u8]) -> Result<Self, MetadataRecordError> {
         let mut input = Reader::new(value);
-        let found = input.unsigned_varint().map_err(RecordError::Frame)?;
+        let found = input.unsigned_varint().map_err(MetadataRecordError::Frame)?;
         if found != FRAME_VERSION {
-            return Err(RecordError::UnknownFrame { found });
+            return Err(MetadataRecordError::UnknownFrame { found });
         }
-        let api_key = input.unsigned_varint().map_err(RecordError::Frame)?;
-        let version = input.unsigned_varint().map_err(RecordError::Frame)?;
+        let api_key = input.unsigned_varint().map_err(MetadataRecordError::Frame)?;
+        let version = input.unsigned_varint().map_err(MetadataRecordError::Frame)?;
         let &(_, name, newest) = Self::KINDS
             .iter()
             .find(|&&(key, ..)| key == api_key)
-            .ok_or(RecordError::UnknownKey { api_key, version })?;
+            .ok_or(MetadataRecordError::UnknownKey { api_key, version })?;
         let known = i16::try_from(version).ok().filter(|&version| version <= newest);
-        let known = known.ok_or(RecordError::UnknownVersion { api_key, name, version, newest })?;
+        let known = known.ok_or(MetadataRecordError::UnknownVersion { api_key, name, version, newest })?;
 
         let decoded = Self::decode_body(api_key, known, &mut input).expect("the key is in the table");
         let position = value.len() - input.remaining();
         let record = decoded.and_then(|record| input.finish().map(|()| record));
-        record.map_err(|problem| RecordError::Body { api_key, version, position, problem })
+        record.map_err(|problem| MetadataRecordError::Body { api_key, version, position, problem })
     }
 }
 

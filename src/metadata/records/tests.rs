@@ -54,19 +54,19 @@ fn broken_input_is_an_error_and_never_a_panic() {
 #[test]
 fn unknown_frames_keys_and_versions_are_named() {
     let unknown_key = MetadataRecord::decode(&[1, 13, 2]).unwrap_err();
-    assert_eq!(unknown_key, RecordError::UnknownKey { api_key: 13, version: 2 });
+    assert_eq!(unknown_key, MetadataRecordError::UnknownKey { api_key: 13, version: 2 });
     assert_eq!(unknown_key.to_string(), "metadata record with unknown key 13, version 2");
     let unknown_version = MetadataRecord::decode(&[1, 2, 1]).unwrap_err();
     assert_eq!(
         unknown_version.to_string(),
         "metadata record TopicRecord (key 2) version 1, the newest known is 0"
     );
-    assert_eq!(MetadataRecord::decode(&[0, 2, 0]), Err(RecordError::UnknownFrame { found: 0 }));
+    assert_eq!(MetadataRecord::decode(&[0, 2, 0]), Err(MetadataRecordError::UnknownFrame { found: 0 }));
     assert!(matches!(
         MetadataRecord::decode(&[1, 2, 0xff, 0xff, 0xff, 0xff, 0x0f]),
-        Err(RecordError::UnknownVersion { .. })
+        Err(MetadataRecordError::UnknownVersion { .. })
     ));
-    assert!(matches!(MetadataRecord::decode(&[]), Err(RecordError::Frame(_))));
+    assert!(matches!(MetadataRecord::decode(&[]), Err(MetadataRecordError::Frame(_))));
 }
 
 fn check_golden(record: MetadataRecord, hex: &str) {

@@ -1,9 +1,9 @@
-//! Kafka's flexible encoding, as far as metadata records need it: fixed-width integers, compact strings, bytes
-//! and arrays, tagged fields.
+//! Kafka's flexible encoding, as far as metadata records need it: fixed-width integers, compact strings,
+//! bytes and arrays, tagged fields.
 //!
-//! [`Field`] is implemented by every type that a record's field may have; the structs of `schema` implement it
-//! by going over their fields. A reader never allocates more than a small multiple of the bytes that are really
-//! there: a claimed length is compared with the rest of the input first.
+//! [`Field`] is implemented by every type that a record's field may have; the structs of `schema`
+//! implement it by going over their fields. A reader never allocates more than a small multiple of the
+//! bytes that are really there: a claimed length is compared with the rest of the input first.
 //!
 //! It knows nothing of record keys and versions beyond passing the version on: see `schema`.
 
@@ -14,7 +14,8 @@ use crate::types::{LeaderEpoch, NodeId, Offset, ProducerId, Uuid};
 /// Kafka's writers refuse longer strings (`MessageUtil`, 0x7fff), whatever the varint could say.
 pub const STRING_BYTES_MAX: usize = 0x7fff;
 
-/// Elements to make room for before the first was read; a longer array grows as its bytes turn out to be there.
+/// Elements to make room for before the first was read; a longer array grows as its bytes turn out to be
+/// there.
 const ARRAY_CAPACITY_MAX: usize = 64;
 
 /// What is wrong with a record's body, without where.
@@ -371,8 +372,8 @@ impl TagWriter {
     }
 }
 
-/// Hands each tagged field of a struct to `field`, which says whether it knows the tag. As Kafka's protocol has
-/// it, an unknown tag is passed over.
+/// Hands each tagged field of a struct to `field`, which says whether it knows the tag. As Kafka's
+/// protocol has it, an unknown tag is passed over.
 pub(super) fn read_tags(
     input: &mut Reader<'_>,
     mut field: impl FnMut(u32, &mut Reader<'_>) -> Result<bool, BodyProblem>,

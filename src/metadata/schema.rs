@@ -22,7 +22,8 @@ macro_rules! wire_structs {
               $field:ident: $type:ty $([since $since:literal])? $(= $default:expr)?,)*
         } $(+ tagged {
             $($(#[$tagged_meta:meta])*
-              $tag:literal $tagged:ident: $tagged_type:ty $([since $tagged_since:literal])? $(= $tagged_default:expr)?,)*
+              $tag:literal $tagged:ident: $tagged_type:ty
+              $([since $tagged_since:literal])? $(= $tagged_default:expr)?,)*
         })?
     )*) => {$(
         $(#[$meta])*
@@ -42,7 +43,7 @@ macro_rules! wire_structs {
             }
         }
 
-        impl $crate::metadata::records::codec::Field for $name {
+        impl $crate::metadata::codec::Field for $name {
             fn absent() -> Self {
                 Self::default()
             }
@@ -51,26 +52,27 @@ macro_rules! wire_structs {
                 $(if wire_structs!(@since $($since)?) <= version {
                     self.$field.encode(version, out);
                 })*
-                let tags = $crate::metadata::records::codec::TagWriter::new(version);
+                let tags = $crate::metadata::codec::TagWriter::new(version);
                 $($(
-                    let holds_default = self.$tagged == wire_structs!(@default $tagged_type $(, $tagged_default)?);
+                    let default = wire_structs!(@default $tagged_type $(, $tagged_default)?);
                     let known = wire_structs!(@since $($tagged_since)?) <= version;
-                    let tags = if known && !holds_default { tags.put($tag, &self.$tagged) } else { tags };
+                    let written = known && self.$tagged != default;
+                    let tags = if written { tags.put($tag, &self.$tagged) } else { tags };
                 )*)?
                 tags.finish(out);
             }
 
             fn decode(
                 version: i16,
-                input: &mut $crate::metadata::records::codec::Reader<'_>,
-            ) -> Result<Self, $crate::metadata::records::codec::BodyProblem> {
+                input: &mut $crate::metadata::codec::Reader<'_>,
+            ) -> Result<Self, $crate::metadata::codec::BodyProblem> {
                 $(let $field = if wire_structs!(@since $($since)?) <= version {
                     Field::decode(version, input)?
                 } else {
                     wire_structs!(@default $type $(, $default)?)
                 };)*
                 $($(let mut $tagged = wire_structs!(@default $tagged_type $(, $tagged_default)?);)*)?
-                $crate::metadata::records::codec::read_tags(input, |tag, body| match (version, tag, body) {
+                $crate::metadata::codec::read_tags(input, |tag, body| match (version, tag, body) {
                     $($((version, $tag, body) if wire_structs!(@since $($tagged_since)?) <= version => {
                         $tagged = Field::decode(version, body)?;
                         Ok(true)
@@ -90,7 +92,7 @@ macro_rules! wire_structs {
     )*};
     (@since) => { 0 };
     (@since $since:literal) => { $since };
-    (@default $type:ty) => { <$type as $crate::metadata::records::codec::Field>::absent() };
+    (@default $type:ty) => { <$type as $crate::metadata::codec::Field>::absent() };
     (@default $type:ty, $default:expr) => { $default };
 }
 
@@ -122,11 +124,11 @@ macro_rules! record_kinds {
                 match self { $(Self::$kind(_) => $newest,)* }
             }
 
-            pub(super) fn encode_body(&self, version: i16, out: &mut Vec<u8>) {
+            pub(in crate::metadata) fn encode_body(&self, version: i16, out: &mut Vec<u8>) {
                 match self { $(Self::$kind(record) => Field::encode(record, version, out),)* }
             }
 
-            pub(super) fn decode_body(
+            pub(in crate::metadata) fn decode_body(
                 api_key: u32,
                 version: i16,
                 input: &mut Reader<'_>,
