@@ -9,11 +9,16 @@
 
 pub mod api;
 mod error;
+pub mod fetch;
 pub mod frame;
 pub mod header;
 pub mod messages;
+pub mod produce;
 
 mod guarded;
 mod primitives;
+mod topic_ref;
 
 pub use error::WireError;
+pub use primitives::{ARRAY_ELEMENTS_MAX, PARTITIONS_MAX};
+pub use topic_ref::{CurrentLeader, NodeEndpoint, TopicRef};

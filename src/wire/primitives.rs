@@ -9,7 +9,11 @@ use super::WireError;
 use super::messages::StrBytes;
 
 /// Elements allowed in one array of a request: above what a cluster has partitions.
-pub(crate) const ARRAY_ELEMENTS_MAX: usize = 1 << 18;
+pub const ARRAY_ELEMENTS_MAX: usize = 1 << 18;
+
+/// Partitions allowed in one Produce or Fetch request, over all its topics. Kafka has no such bound: a
+/// frame of 100 MiB could name as many as would take a gigabyte to keep.
+pub const PARTITIONS_MAX: usize = 1 << 18;
 
 macro_rules! take_integers {
     ($($name:ident $type:ty, $take:ident;)*) => {$(
@@ -155,6 +159,20 @@ impl Form {
         Ok(found)
     }
 
+    /// The length of an array of partitions, taken off what one request may name.
+    pub(crate) fn take_partition_count(
+        self,
+        bytes: &mut Bytes,
+        element_len_min: usize,
+        partitions_left: &mut usize,
+    ) -> Result<usize, WireError> {
+        let found = self.take_array_len(bytes, element_len_min)?;
+        *partitions_left = partitions_left
+            .checked_sub(found)
+            .ok_or(WireError::TooManyElements { max: *partitions_left, found })?;
+        Ok(found)
+    }
+
     pub(crate) fn skip_tags(self, bytes: &mut Bytes) -> Result<(), WireError> {
         match self.is_flexible {
             true => skip_tagged_fields(bytes),
@@ -162,22 +180,25 @@ impl Form {
         }
     }
 
+    /// Appends a string. The old form holds 32,767 bytes; a longer text loses its end.
     pub(crate) fn put_nullable_string(self, out: &mut impl BufMut, text: Option<&str>) {
-        self.put_string_len(out, text.map(str::len));
-        out.put_slice(text.unwrap_or_default().as_bytes());
+        match (self.is_flexible, text) {
+            (true, None) => put_uvarint(out, 0),
+            (false, None) => out.put_i16(-1),
+            (true, Some(text)) => {
+                put_uvarint(out, text.len() as u32 + 1);
+                out.put_slice(text.as_bytes());
+            }
+            (false, Some(text)) => {
+                let text = truncated(text, i16::MAX as usize);
+                out.put_i16(text.len() as i16);
+                out.put_slice(text.as_bytes());
+            }
+        }
     }
 
     pub(crate) fn put_string(self, out: &mut impl BufMut, text: &str) {
         self.put_nullable_string(out, Some(text));
-    }
-
-    fn put_string_len(self, out: &mut impl BufMut, len: Option<usize>) {
-        if self.is_flexible {
-            return put_uvarint(out, len.map_or(0, |len| len as u32 + 1));
-        }
-        out.put_i16(
-            len.map_or(-1, |len| i16::try_from(len).expect("names and messages of ours are below 32 KiB")),
-        );
     }
 
     pub(crate) fn put_array_len(self, out: &mut impl BufMut, len: usize) {
@@ -185,6 +206,10 @@ impl Form {
             true => put_uvarint(out, len as u32 + 1),
             false => out.put_i32(len as i32),
         }
+    }
+
+    pub(crate) fn put_bytes_len(self, out: &mut impl BufMut, len: usize) {
+        self.put_array_len(out, len);
     }
 
     pub(crate) fn put_null_array(self, out: &mut impl BufMut) {
@@ -200,6 +225,12 @@ impl Form {
             out.put_u8(0);
         }
     }
+}
+
+/// The longest front of `text` that has at most `max` bytes.
+fn truncated(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    &text[..end]
 }
 
 pub(crate) fn put_uvarint(out: &mut impl BufMut, mut value: u32) {
@@ -224,6 +255,14 @@ mod tests {
         assert!(take_uvarint(&mut Bytes::from_static(&[0xff; 5])).is_err());
         assert!(take_uvarint(&mut Bytes::from_static(&[0x80])).is_err());
         assert!(take_uvarint(&mut Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 0x7f])).is_err());
+    }
+
+    #[test]
+    fn strings_too_long_for_the_old_form_lose_their_end() {
+        assert_eq!((truncated("aä", 2), truncated("aä", 3), truncated("", 1)), ("a", "aä", ""));
+        let mut out = Vec::new();
+        Form { is_flexible: false }.put_string(&mut out, &"x".repeat(40_000));
+        assert_eq!(out.len(), 2 + 32_767);
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! Properties over random contents: what is encoded decodes to itself, what the schema's own code says is
+//! what ours says, and bytes that were damaged are refused without a panic.
+
+mod batches;
+mod fetch;
+mod messages;
+mod produce;
