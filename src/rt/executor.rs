@@ -1,0 +1,224 @@
+//! One executor: a thread with its own io_uring, pinned to a core or not.
+//!
+//! Hidden traps of glommio:
+//! - its preemption timer of 100 ms lets one busy task delay sockets by 200 ms: [`PREEMPT_TIMER`];
+//! - an executor that cannot start says so only when joined: [`spawn`] waits for its first turn;
+//! - the helper thread for blocking calls would be pinned beside the executor: it is left unpinned;
+//! - the first sleep of the first executor registers the process for `membarrier`, which takes 30 to
+//!   50 ms once there are several threads: [`spawn`] registers before it starts the first one;
+//! - tasks that are still there when the main future returns are never dropped: whoever needs a
+//!   destructor to run has to end its tasks first, see [`Shutdown`](super::sync::Shutdown).
+
+#![expect(unsafe_code, reason = "the membarrier system call has no safe wrapper")]
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::sync::Once;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use glommio::{
+    BuilderErrorKind, ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement,
+    PoolPlacement, Shares, TaskQueueHandle,
+};
+
+/// How long a task that never waits may keep the executor from looking at sockets, files and the mesh.
+pub const PREEMPT_TIMER: Duration = Duration::from_micros(500);
+
+/// Requests that fit into one submission to the kernel.
+const RING_DEPTH: usize = 256;
+
+/// Shares of the background queue; the foreground has [`FOREGROUND_SHARES`].
+const BACKGROUND_SHARES: usize = 50;
+
+/// What glommio gives the default queue.
+const FOREGROUND_SHARES: usize = 1000;
+
+const _: () = assert!(BACKGROUND_SHARES * 10 <= FOREGROUND_SHARES, "background work stays below a tenth");
+
+/// How to start an executor.
+#[derive(Debug, Clone)]
+pub struct ExecutorConfig {
+    /// Name of the thread and of the executor in messages.
+    pub name: String,
+    /// The CPU to pin to, one of [`host::cpus`](super::host::cpus); `None` leaves it to the kernel.
+    pub cpu: Option<usize>,
+    /// Bytes of memory registered with the rings for direct I/O; resident from the start.
+    pub io_memory_bytes: usize,
+}
+
+impl ExecutorConfig {
+    /// Registered memory of an executor that serves data.
+    pub const IO_MEMORY_BYTES: usize = 2 << 20;
+
+    /// Registered memory of an executor that reads and writes little.
+    pub const IO_MEMORY_BYTES_SMALL: usize = 64 << 10;
+
+    /// An executor on a CPU of its own.
+    pub fn pinned(name: impl Into<String>, cpu: usize) -> Self {
+        Self { name: name.into(), cpu: Some(cpu), io_memory_bytes: Self::IO_MEMORY_BYTES }
+    }
+
+    /// An executor that the kernel places: control, tests, more shards than CPUs.
+    pub fn unpinned(name: impl Into<String>) -> Self {
+        Self { name: name.into(), cpu: None, io_memory_bytes: Self::IO_MEMORY_BYTES_SMALL }
+    }
+}
+
+/// Why an executor did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the executor {name}: {reason}")]
+pub struct StartError {
+    /// The executor's name.
+    pub name: String,
+    /// What glommio or the kernel said.
+    pub reason: String,
+}
+
+/// The executor ended by a panic.
+#[derive(Debug, thiserror::Error)]
+#[error("the executor {name} panicked: {message}")]
+pub struct JoinError {
+    /// The executor's name.
+    pub name: String,
+    /// The panic's message.
+    pub message: String,
+}
+
+/// A running executor. Dropping the handle leaves it running.
+#[must_use = "an executor that is not joined may be cut off at the end of the process"]
+pub struct ExecutorHandle<T: Send + 'static> {
+    name: String,
+    thread: ExecutorJoinHandle<T>,
+}
+
+impl<T: Send + 'static> ExecutorHandle<T> {
+    /// Blocks the calling thread until the executor's main future is done.
+    pub fn join(self) -> Result<T, JoinError> {
+        let Self { name, thread } = self;
+        thread.join().map_err(|error| JoinError { name, message: panic_message(error) })
+    }
+
+    /// The executor's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for ExecutorHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutorHandle").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Starts an executor that runs the future made by `main` and ends when it is done.
+///
+/// Returns once the executor has had its first turn, so that a missing io_uring or a locked-memory limit
+/// shows here.
+pub fn spawn<Main, Fut, T>(config: ExecutorConfig, main: Main) -> Result<ExecutorHandle<T>, StartError>
+where
+    Main: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    register_membarrier();
+    let name = config.name.clone();
+    let failed = |reason: String| StartError { name: name.clone(), reason };
+    let (started, has_started) = mpsc::channel();
+    let context_name = config.name.clone();
+    let thread = builder(&config)
+        .spawn(move || async move {
+            Context::enter(context_name);
+            started.send(()).ok();
+            let output = main().await;
+            Context::leave();
+            output
+        })
+        .map_err(|error| failed(error.to_string()))?;
+    match has_started.recv() {
+        Ok(()) => Ok(ExecutorHandle { name, thread }),
+        Err(mpsc::RecvError) => Err(failed(match thread.join() {
+            Err(error) => error.to_string(),
+            Ok(_) => "it ended before its first turn".to_owned(),
+        })),
+    }
+}
+
+/// The message of a panic, of which glommio only says that there was one.
+fn panic_message(error: GlommioError<()>) -> String {
+    let GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(payload)) = error else {
+        return error.to_string();
+    };
+    match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => match payload.downcast::<&str>() {
+            Ok(message) => message.to_string(),
+            Err(_) => "a panic without a message".to_owned(),
+        },
+    }
+}
+
+fn builder(config: &ExecutorConfig) -> LocalExecutorBuilder {
+    let placement = config.cpu.map_or(Placement::Unbound, Placement::Fixed);
+    LocalExecutorBuilder::new(placement)
+        .name(&config.name)
+        .io_memory(config.io_memory_bytes)
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPT_TIMER)
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
+}
+
+/// Makes the registration that glommio would make when its first executor goes to sleep.
+fn register_membarrier() {
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the call takes two integers and touches no memory of ours. A kernel that refuses it
+        // changes nothing: glommio asks again and has a fallback.
+        unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) };
+    });
+}
+
+/// What belongs to the executor of the current thread.
+struct Context {
+    name: String,
+    background: TaskQueueHandle,
+}
+
+thread_local! {
+    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+}
+
+impl Context {
+    fn enter(name: String) {
+        let background = glommio::executor().create_task_queue(
+            Shares::Static(BACKGROUND_SHARES),
+            Latency::NotImportant,
+            "background",
+        );
+        CONTEXT.with_borrow_mut(|context| *context = Some(Self { name, background }));
+    }
+
+    fn leave() {
+        CONTEXT.with_borrow_mut(|context| *context = None);
+    }
+}
+
+/// The name of the executor on this thread, if there is one.
+pub fn current_name() -> Option<String> {
+    // The panic hook calls this, perhaps while the context is borrowed or gone.
+    CONTEXT
+        .try_with(|context| {
+            context.try_borrow().ok().and_then(|context| context.as_ref().map(|context| context.name.clone()))
+        })
+        .ok()
+        .flatten()
+}
+
+/// The queue of background work on this executor.
+pub(super) fn background_queue() -> TaskQueueHandle {
+    CONTEXT.with_borrow(|context| {
+        context.as_ref().expect("background work is spawned on an executor of rt::executor").background
+    })
+}

@@ -1,0 +1,6 @@
+//! The runtime face against the real kernel: each trap that it hides is taken once.
+
+mod rt {
+    mod support;
+    mod task;
+}

@@ -1,0 +1,159 @@
+//! Executors, tasks and timers.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use corelog::rt::executor::{self, ExecutorConfig};
+use corelog::rt::sync::{Shutdown, oneshot};
+use corelog::rt::task::{spawn, spawn_background, yield_if_needed, yield_now};
+use corelog::rt::time::{self, monotonic_now, sleep, timeout};
+
+use super::support::run;
+
+#[test]
+fn a_new_task_waits_for_its_turn() {
+    run(|| async {
+        let state = Rc::new(RefCell::new(0));
+        let borrowed = state.borrow_mut();
+        let task = spawn({
+            let state = Rc::clone(&state);
+            async move { *state.borrow_mut() += 1 }
+        });
+        drop(borrowed);
+        task.await;
+        assert_eq!(*state.borrow(), 1);
+    });
+}
+
+#[test]
+fn a_dropped_task_runs_on_and_a_cancelled_one_does_not() {
+    run(|| async {
+        let (sender, receiver) = oneshot();
+        drop(spawn(async move {
+            yield_now().await;
+            sender.send(5).unwrap();
+        }));
+        assert_eq!(receiver.await, Ok(5));
+
+        let (sender, receiver) = oneshot::<u8>();
+        let task = spawn(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+        });
+        yield_now().await;
+        assert_eq!(task.cancel().await, None);
+        assert!(receiver.await.is_err(), "the future was dropped");
+    });
+}
+
+#[test]
+fn a_timeout_ends_a_wait_and_drops_it() {
+    run(|| async {
+        assert_eq!(timeout(Duration::from_secs(60), async { 7 }).await, Ok(7));
+        let waited = timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+        assert_eq!(waited, Err(time::Elapsed));
+    });
+}
+
+#[test]
+fn a_busy_task_delays_a_timer_by_milliseconds_not_by_a_tenth_of_a_second() {
+    let late = run(|| async {
+        let stop = Rc::new(Cell::new(false));
+        let busy = spawn({
+            let stop = Rc::clone(&stop);
+            async move {
+                while !stop.get() {
+                    let start = monotonic_now();
+                    while start.elapsed() < Duration::from_micros(20) {}
+                    yield_if_needed().await;
+                }
+            }
+        });
+        let mut lateness: Vec<_> = Vec::new();
+        for _ in 0..20 {
+            let start = monotonic_now();
+            sleep(Duration::from_millis(2)).await;
+            lateness.push(start.elapsed() - Duration::from_millis(2));
+        }
+        stop.set(true);
+        busy.await;
+        lateness.sort();
+        lateness[10]
+    });
+    assert!(late < Duration::from_millis(20), "the median timer was {late:?} late");
+}
+
+#[test]
+fn background_work_leaves_the_core_to_the_foreground() {
+    let (foreground, background) = run(|| async {
+        let stop = Rc::new(Cell::new(false));
+        let counts = Rc::new((Cell::new(0_u64), Cell::new(0_u64)));
+        let work = |count: fn(&(Cell<u64>, Cell<u64>)) -> &Cell<u64>| {
+            let (stop, counts) = (Rc::clone(&stop), Rc::clone(&counts));
+            async move {
+                while !stop.get() {
+                    let start = monotonic_now();
+                    while start.elapsed() < Duration::from_micros(50) {}
+                    let count = count(&counts);
+                    count.set(count.get() + 1);
+                    yield_if_needed().await;
+                }
+            }
+        };
+        let tasks = [spawn(work(|counts| &counts.0)), spawn_background(work(|counts| &counts.1))];
+        sleep(Duration::from_millis(300)).await;
+        stop.set(true);
+        for task in tasks {
+            task.await;
+        }
+        (counts.0.get(), counts.1.get())
+    });
+    assert!(0 < background && background * 5 < foreground, "{background} against {foreground}");
+}
+
+#[test]
+fn guarded_tasks_end_before_their_executor() {
+    let ended = run(|| async {
+        let (shutdown, ended) = (Shutdown::new(), Rc::new(Cell::new(0)));
+        for _ in 0..100 {
+            let (shutdown, guard, ended) = (shutdown.clone(), shutdown.guard(), Rc::clone(&ended));
+            spawn(async move {
+                shutdown.cancelled().await;
+                yield_now().await;
+                ended.set(ended.get() + 1);
+                drop(guard);
+            })
+            .detach();
+        }
+        yield_now().await;
+        shutdown.cancel();
+        shutdown.drained().await;
+        ended.get()
+    });
+    assert_eq!(ended, 100);
+}
+
+#[test]
+fn an_executor_pins_to_the_cpu_it_was_given() {
+    let cpus = core_affinity::get_core_ids().unwrap();
+    let cpu = cpus.last().unwrap().id;
+    let handle = executor::spawn(ExecutorConfig::pinned("pinned", cpu), || async {
+        assert_eq!(executor::current_name().as_deref(), Some("pinned"));
+        core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect::<Vec<_>>()
+    });
+    assert_eq!(handle.unwrap().join().unwrap(), [cpu]);
+}
+
+#[test]
+fn an_executor_that_cannot_start_says_so_at_once() {
+    let error = executor::spawn(ExecutorConfig::pinned("nowhere", 100_000), || async {}).unwrap_err();
+    assert!(error.to_string().starts_with("cannot start the executor nowhere: "), "{error}");
+}
+
+#[test]
+fn a_panic_is_reported_by_join() {
+    let handle = executor::spawn(ExecutorConfig::unpinned("broken"), || async { panic!("on purpose") });
+    let error = handle.unwrap().join().map(|()| ()).unwrap_err();
+    assert_eq!(error.to_string(), "the executor broken panicked: on purpose");
+}
