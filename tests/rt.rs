@@ -1,6 +1,7 @@
 //! The runtime face against the real kernel: each trap that it hides is taken once.
 
 mod rt {
+    mod mesh;
     mod support;
     mod task;
 }

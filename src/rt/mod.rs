@@ -13,3 +13,5 @@ pub mod time;
 
 pub mod sync;
 
+pub mod mesh;
+

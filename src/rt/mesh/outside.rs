@@ -1,0 +1,90 @@
+//! Messages from plain threads into an executor: main, signals, the admin thread.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+/// Posts from any thread. Cloning shares the inbox.
+#[derive(Debug)]
+pub struct Outside<M> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M> Clone for Outside<M> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// The receiving end; it is moved to its executor before it is used.
+#[derive(Debug)]
+pub struct OutsideInbox<M> {
+    shared: Arc<Shared<M>>,
+}
+
+#[derive(Debug)]
+struct Shared<M>(Mutex<State<M>>);
+
+#[derive(Debug)]
+struct State<M> {
+    messages: VecDeque<M>,
+    waker: Option<Waker>,
+    receiver_gone: bool,
+}
+
+/// A way into an executor. For rare messages: it takes a lock, and it is unbounded.
+pub fn outside<M: Send>() -> (Outside<M>, OutsideInbox<M>) {
+    let state = State { messages: VecDeque::new(), waker: None, receiver_gone: false };
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    (Outside { shared: Arc::clone(&shared) }, OutsideInbox { shared })
+}
+
+impl<M> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M: Send> Outside<M> {
+    /// Sends a message; it is dropped when the receiving end is gone.
+    pub fn post(&self, message: M) {
+        let mut state = self.shared.lock();
+        if state.receiver_gone {
+            return;
+        }
+        state.messages.push_back(message);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<M: Send> OutsideInbox<M> {
+    /// The next message. Only one task may wait.
+    pub async fn recv(&self) -> M {
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            match state.messages.pop_front() {
+                Some(message) => Poll::Ready(message),
+                None => {
+                    state.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl<M> Drop for OutsideInbox<M> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.receiver_gone = true;
+        // Dropped here, on the executor that it belongs to, and not by whoever posts last.
+        state.waker = None;
+        state.messages.clear();
+    }
+}
