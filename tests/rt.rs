@@ -2,6 +2,7 @@
 
 mod rt {
     mod mesh;
+    mod net;
     mod support;
     mod task;
 }

@@ -14,4 +14,4 @@ pub mod time;
 pub mod sync;
 
 pub mod mesh;
-
+pub mod net;

@@ -1,0 +1,176 @@
+//! Listeners and connections.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use bytes::Bytes;
+use corelog::rt::executor::{self, ExecutorConfig};
+use corelog::rt::net::{BindError, Listener, ReadBuffer, WriteQueue, bind, connect};
+use corelog::rt::task::spawn;
+use corelog::rt::time::{sleep, timeout};
+use socket2::{Domain, Socket, Type};
+
+use super::support::run;
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+#[test]
+fn a_port_is_taken_also_when_its_owner_would_share_it() {
+    for share in [false, true] {
+        let owner = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        owner.set_reuse_port(share).unwrap();
+        owner.set_reuse_address(share).unwrap();
+        owner.bind(&ANY.into()).unwrap();
+        owner.listen(1).unwrap();
+        let addr = owner.local_addr().unwrap().as_socket().unwrap();
+        assert!(matches!(bind(addr, 2, 50), Err(BindError::InUse { .. })), "shared: {share}");
+    }
+    let ours = bind(ANY, 2, 50).unwrap();
+    let error = bind(ours[0].local_addr(), 2, 50).unwrap_err();
+    assert!(error.to_string().contains("is in use"), "{error}");
+    let error = bind("203.0.113.1:0".parse().unwrap(), 1, 50).unwrap_err();
+    assert!(matches!(error, BindError::NoSuchAddress { .. }), "{error}");
+}
+
+#[test]
+fn connections_spread_over_the_sockets_of_a_port() {
+    for addr in [ANY, "[::1]:0".parse().unwrap()] {
+        let bound = bind(addr, 3, 50).unwrap();
+        let addr = bound[0].local_addr();
+        assert!(bound.iter().all(|bound| bound.local_addr() == addr));
+        let clients: Vec<_> = (0..60).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        let counts: Vec<usize> = bound
+            .into_iter()
+            .map(|bound| {
+                run(move || async move {
+                    let mut listener = Listener::from_bound(bound);
+                    let mut count = 0;
+                    while timeout(Duration::from_millis(20), listener.accept()).await.is_ok() {
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        assert!(counts.iter().all(|count| 0 < *count), "{counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), 60);
+        drop(clients);
+    }
+}
+
+#[test]
+fn a_listener_wakes_for_late_connections_and_closes_with_its_drop() {
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let addr = bound.local_addr();
+    let client = std::thread::spawn(move || {
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(5));
+            let mut stream = TcpStream::connect(addr).unwrap();
+            // The other end was dropped: the end of the stream comes at once, not when a poll is cancelled.
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
+    });
+    run(move || async move {
+        let mut listener = Listener::from_bound(bound);
+        for _ in 0..5 {
+            let (stream, peer) = listener.accept().await.unwrap();
+            assert_eq!(stream.peer_addr(), peer);
+            assert_eq!(stream.local_addr(), addr);
+        }
+        assert!(timeout(Duration::from_millis(5), listener.accept()).await.is_err());
+        drop(listener);
+        assert!(connect(addr).await.is_err());
+    });
+    client.join().unwrap();
+    drop(TcpListener::bind(addr).unwrap());
+}
+
+/// Sends `total` bytes of a pattern through a connection of two executors and checks what arrives.
+fn transfer(total: usize, frame_bytes: usize) {
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let addr = bound.local_addr();
+    let sender = executor::spawn(ExecutorConfig::unpinned("sender"), move || async move {
+        let (mut reader, mut writer) = connect(addr).await.unwrap().split();
+        // Reading goes on while writing waits.
+        let reading = spawn(async move {
+            let mut buffer = ReadBuffer::new();
+            while reader.read(&mut buffer).await.unwrap() != 0 {}
+            buffer.unread().to_vec()
+        });
+        let frame: Bytes = (0..frame_bytes).map(|index| (index % 251) as u8).collect::<Vec<_>>().into();
+        let mut queue = WriteQueue::new();
+        for _ in 0..total / frame_bytes {
+            queue.extend([frame.slice(..frame_bytes / 3), frame.slice(frame_bytes / 3..)]);
+            writer.write_all(&mut queue).await.unwrap();
+        }
+        writer.shutdown();
+        assert_eq!(reading.await, b"done");
+    })
+    .unwrap();
+    run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let (mut buffer, mut frames) = (ReadBuffer::new(), 0);
+        let expected: Vec<u8> = (0..frame_bytes).map(|index| (index % 251) as u8).collect();
+        while reader.read(&mut buffer).await.unwrap() != 0 {
+            buffer.want(frame_bytes);
+            while frame_bytes <= buffer.unread().len() {
+                assert!(buffer.take(frame_bytes) == expected);
+                frames += 1;
+            }
+        }
+        assert_eq!(frames, total / frame_bytes);
+        let mut queue = WriteQueue::new();
+        queue.push(Bytes::from_static(b"done"));
+        writer.write_all(&mut queue).await.unwrap();
+    });
+    sender.join().unwrap();
+}
+
+#[test]
+fn bytes_arrive_whole_and_in_order() {
+    transfer(64 << 20, 65_700);
+    transfer(4 << 20, 300);
+    transfer(40 << 20, 5 << 20);
+}
+
+#[test]
+fn a_waiting_writer_does_not_keep_others_from_their_turn() {
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let addr = bound.local_addr();
+    let client = TcpStream::connect(addr).unwrap();
+    run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        let (_reader, mut writer) = stream.split();
+        let mut queue = WriteQueue::new();
+        queue.push(vec![1; 64 << 20].into());
+        let sent = timeout(Duration::from_millis(50), writer.write_all(&mut queue)).await;
+        assert!(sent.is_err() && 0 < queue.bytes() && queue.bytes() < 64 << 20);
+        writer.abort();
+    });
+    drop(client);
+}
+
+#[test]
+fn a_peer_that_resets_is_an_error_of_its_own_connection() {
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let addr = bound.local_addr();
+    let client = TcpStream::connect(addr).unwrap();
+    run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        (&client).write_all(b"x").unwrap();
+        let client = Socket::from(client);
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        sleep(Duration::from_millis(5)).await;
+        let (mut reader, mut writer) = stream.split();
+        let mut queue = WriteQueue::new();
+        queue.push(Bytes::from_static(b"late"));
+        assert!(writer.write_all(&mut queue).await.is_err());
+        let mut buffer = ReadBuffer::new();
+        while let Ok(1..) = reader.read(&mut buffer).await {}
+        assert_eq!(buffer.unread(), b"x");
+    });
+}
