@@ -3,6 +3,7 @@
 //! A [`Key`] is a row of the tables in `config::keys`. It knows how to judge a value's text and nothing of
 //! where the text came from. Reasons for a refusal use Kafka's words (`ConfigDef`), since clients show them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The type of a key's value, by Kafka's name (`ConfigDef.Type`).
@@ -332,11 +333,12 @@ impl Key {
         if self.nonempty && entries.is_empty() {
             return Err(BadValue("The list must not be empty".to_owned()));
         }
-        for (index, entry) in entries.iter().enumerate() {
+        let mut seen = BTreeSet::new();
+        for entry in &entries {
             if entry.is_empty() {
                 return Err(BadValue("The list has an empty entry".to_owned()));
             }
-            if entries[..index].contains(entry) {
+            if !seen.insert(entry) {
                 return Err(BadValue(format!("The list has '{entry}' twice")));
             }
             self.check_allowed(entry)?;
