@@ -58,7 +58,8 @@ impl BrokerRegistration {
         self.endpoints.iter().find(|endpoint| endpoint.name == listener)
     }
 
-    pub(super) fn from_record(record: &RegisterBrokerRecord) -> Self {
+    /// The registration that a record makes.
+    pub fn from_record(record: &RegisterBrokerRecord) -> Self {
         Self {
             id: record.broker_id,
             epoch: record.broker_epoch,
