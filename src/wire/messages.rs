@@ -8,8 +8,9 @@ pub use kafka_protocol::protocol::StrBytes;
 
 use super::WireError;
 use super::api::ApiRow;
-use super::guarded::{GuardedBytes, Pass};
-use super::header::{encode_response_header, response_header_len};
+use super::frame::LENGTH_LEN;
+use super::guarded;
+use super::header::{self, encode_response_header, response_header_len};
 
 /// The longest message that [`decode`] takes. A decoded message takes up to some thirty times the memory
 /// of its bytes: an empty string is one byte on the wire and 32 in memory.
@@ -18,25 +19,26 @@ use super::header::{encode_response_header, response_header_len};
 /// large ones, have decoders of their own.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Decodes a message's body. Bytes behind it are ignored, as Kafka does.
+/// Decodes the body of a request. Bytes behind it are ignored, as Kafka does.
 ///
 /// Never panics, and allocates no more than in proportion to the bytes: see `wire::guarded` for how, and
-/// the fuzz target `request_frame` for the proof. Byte fields above 256 KiB are refused in versions
-/// without compact lengths.
+/// the fuzz target `request_frame` for the proof.
 ///
 /// # Errors
 /// `MessageTooLarge` above [`MESSAGE_BYTES_MAX`], `Malformed` for everything else.
 pub fn decode<T: Decodable>(bytes: Bytes, version: i16) -> Result<T, WireError> {
-    if MESSAGE_BYTES_MAX < bytes.len() {
-        return Err(WireError::MessageTooLarge { max: MESSAGE_BYTES_MAX, found: bytes.len() });
+    decode_bounded(bytes, version, MESSAGE_BYTES_MAX)
+}
+
+/// Like [`decode`], for messages of at most `bytes_max` bytes: responses with records in them.
+///
+/// # Errors
+/// `MessageTooLarge` above `bytes_max`, `Malformed` for everything else.
+pub fn decode_bounded<T: Decodable>(bytes: Bytes, version: i16, bytes_max: usize) -> Result<T, WireError> {
+    if bytes_max < bytes.len() {
+        return Err(WireError::MessageTooLarge { max: bytes_max, found: bytes.len() });
     }
-    let mut checked = GuardedBytes::new(bytes.clone(), Pass::Check);
-    let message = T::decode(&mut checked, version).map_err(malformed)?;
-    if !checked.is_altered() {
-        return Ok(message);
-    }
-    drop(message);
-    T::decode(&mut GuardedBytes::new(bytes, Pass::Read), version).map_err(malformed)
+    guarded::decode(&bytes, version)
 }
 
 /// Appends a message's body.
@@ -63,20 +65,33 @@ pub fn encode_response<T: Encodable>(
         .compute_size(version)
         .map_err(|error| WireError::Unencodable { version, detail: format!("{error:#}") })?;
     let frame_len = response_header_len(api, version) + body_len;
-    let mut out = BytesMut::with_capacity(4 + frame_len);
+    let mut out = BytesMut::with_capacity(LENGTH_LEN + frame_len);
     out.put_i32(i32::try_from(frame_len).expect("no response of ours reaches 2 GiB"));
     encode_response_header(&mut out, api, version, correlation_id);
     encode(body, version, &mut out)?;
-    assert_eq!(out.len(), 4 + frame_len, "the computed size is the encoded size");
+    assert_eq!(out.len(), LENGTH_LEN + frame_len, "the computed size is the encoded size");
     Ok(out.freeze())
 }
 
-fn malformed(error: impl std::fmt::Display) -> WireError {
-    WireError::malformed(format!("{error:#}"))
+/// A whole request frame: length, header, body.
+///
+/// # Errors
+/// `Unencodable` when a field is set that the version does not have.
+pub fn encode_request<T: Encodable>(header: &header::RequestHeader, body: &T) -> Result<Bytes, WireError> {
+    let mut out = BytesMut::new();
+    out.put_i32(0);
+    header::encode_request_header(&mut out, header);
+    encode(body, header.api_version, &mut out)?;
+    let length = i32::try_from(out.len() - LENGTH_LEN)
+        .map_err(|_| WireError::MessageTooLarge { max: i32::MAX as usize, found: out.len() })?;
+    out[..LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
+    Ok(out.freeze())
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Buf;
+
     use super::*;
     use crate::wire::api;
 
@@ -98,8 +113,10 @@ mod tests {
         let request = JoinGroupRequest::default()
             .with_session_timeout_ms(1_800_000)
             .with_rebalance_timeout_ms(300_000)
-            .with_protocols(vec![protocol]);
-        assert_eq!(decode(encoded(&request, 9), 9), Ok(request));
+            .with_protocols(vec![protocol.clone(), protocol]);
+        for version in 2..=9 {
+            assert_eq!(decode(encoded(&request, version), version), Ok(request.clone()), "v{version}");
+        }
     }
 
     #[test]
@@ -115,9 +132,35 @@ mod tests {
     }
 
     #[test]
+    fn claims_that_the_bytes_could_hold_are_bounded_too() {
+        // A million topic names that would all be there.
+        let mut bytes = BytesMut::new();
+        bytes.put_i32(1_000_000);
+        bytes.resize(4 + 2_000_000 + 4, 0);
+        let result = decode::<DeleteTopicsRequest>(bytes.freeze(), 3);
+        assert!(matches!(result, Err(WireError::Malformed { .. })));
+    }
+
+    #[test]
     fn long_messages_are_refused() {
         let bytes = Bytes::from(vec![0; MESSAGE_BYTES_MAX + 1]);
         assert!(matches!(decode::<MetadataRequest>(bytes, 9), Err(WireError::MessageTooLarge { .. })));
+    }
+
+    #[test]
+    fn request_frames_carry_length_and_header() {
+        let api = api::lookup(ApiKey::Metadata as i16).unwrap();
+        for api_version in api.min..=api.max {
+            let client_id = Some(StrBytes::from_static_str("corelog"));
+            let header = header::RequestHeader { api, api_version, correlation_id: 3, client_id };
+            let body = MetadataRequest::default();
+            let mut frame = encode_request(&header, &body).unwrap();
+            let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
+            assert_eq!(length as usize, frame.len() - LENGTH_LEN);
+            frame.advance(LENGTH_LEN);
+            assert_eq!(header::decode_request_header(&mut frame), Ok(header));
+            assert_eq!(decode(frame, api_version), Ok(body));
+        }
     }
 
     #[test]

@@ -211,10 +211,10 @@ proptest! {
         }
         // Whatever comes out, it comes out the same way as from the schema's own decoder, but for bounds.
         let bytes = bytes.freeze();
-        if let Ok(view) = ProduceRequestView::decode(bytes.clone(), version) {
-            if let Ok(theirs) = oracle::ProduceRequest::decode(&mut bytes.clone(), version) {
-                assert_same_request(&view, &theirs, version);
-            }
+        if let Ok(view) = ProduceRequestView::decode(bytes.clone(), version)
+            && let Ok(theirs) = oracle::ProduceRequest::decode(&mut bytes.clone(), version)
+        {
+            assert_same_request(&view, &theirs, version);
         }
     }
 

@@ -1,0 +1,45 @@
+//! The bytes of a connection: frame, header and the body of every served API in every version.
+//!
+//! Passes when no input panics, aborts or allocates out of proportion (`-malloc_limit_mb`).
+
+#![no_main]
+
+use bytes::Bytes;
+use corelog::wire::fetch::FetchRequestView;
+use corelog::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
+use corelog::wire::header::decode_request_header;
+use corelog::wire::messages::{self, ApiKey};
+use corelog::wire::produce::ProduceRequestView;
+use libfuzzer_sys::fuzz_target;
+
+const FRAME_BYTES_MAX: usize = 1 << 20;
+
+fuzz_target!(|data: &[u8]| {
+    let data = Bytes::copy_from_slice(data);
+    if let Ok(FrameStatus::Complete { end }) = peek_frame(&data, FRAME_BYTES_MAX) {
+        decode(data.slice(LENGTH_LEN..end));
+    }
+    // Most inputs are the contents of a frame: the length is not worth the fuzzer's time.
+    decode(data);
+});
+
+fn decode(mut frame: Bytes) {
+    let Ok(header) = decode_request_header(&mut frame) else { return };
+    let version = header.api_version;
+    match header.api.key {
+        ApiKey::Produce => drop(ProduceRequestView::decode(frame, version)),
+        ApiKey::Fetch => drop(FetchRequestView::decode(frame, version)),
+        ApiKey::ListOffsets => drop(messages::decode::<messages::ListOffsetsRequest>(frame, version)),
+        ApiKey::Metadata => drop(messages::decode::<messages::MetadataRequest>(frame, version)),
+        ApiKey::FindCoordinator => drop(messages::decode::<messages::FindCoordinatorRequest>(frame, version)),
+        ApiKey::ApiVersions => drop(messages::decode::<messages::ApiVersionsRequest>(frame, version)),
+        ApiKey::CreateTopics => drop(messages::decode::<messages::CreateTopicsRequest>(frame, version)),
+        ApiKey::DeleteTopics => drop(messages::decode::<messages::DeleteTopicsRequest>(frame, version)),
+        ApiKey::InitProducerId => drop(messages::decode::<messages::InitProducerIdRequest>(frame, version)),
+        ApiKey::OffsetForLeaderEpoch => {
+            drop(messages::decode::<messages::OffsetForLeaderEpochRequest>(frame, version));
+        }
+        ApiKey::DescribeCluster => drop(messages::decode::<messages::DescribeClusterRequest>(frame, version)),
+        other => panic!("{other:?} is served and not fuzzed"),
+    }
+}

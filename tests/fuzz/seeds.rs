@@ -1,0 +1,102 @@
+//! Writes the corpus the fuzzer starts from: one request of every API and version, batches of every codec.
+//!
+//! `cargo run --bin seeds` in this directory, once, before `cargo fuzz run`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+use corelog::record::builder::{BatchBuilder, BatchFields};
+use corelog::record::compression::Codec;
+use corelog::record::records::HeaderRef;
+use corelog::types::Timestamp;
+use corelog::wire::api::{self, ApiRow};
+use corelog::wire::header::RequestHeader;
+use corelog::wire::messages::{self, ApiKey, StrBytes, encode_request};
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new("corpus");
+    for dir in ["request_frame", "batch_validate"] {
+        fs::create_dir_all(corpus.join(dir))?;
+    }
+    for api in api::ALL {
+        for version in api.min..=api.max {
+            let contents = request(api, version).slice(4..);
+            fs::write(corpus.join("request_frame").join(format!("{:?}-v{version}", api.key)), contents)?;
+        }
+    }
+    for codec in Codec::ALL {
+        for choice in [0x01, 0x0b, 0x0d] {
+            let contents = [&[choice][..], &batch(codec)].concat();
+            fs::write(corpus.join("batch_validate").join(format!("{codec}-{choice:02x}")), contents)?;
+        }
+    }
+    Ok(())
+}
+
+fn batch(codec: Codec) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchFields { codec, ..BatchFields::default() });
+    let headers = [HeaderRef { key: b"header", value: Some(b"1") }, HeaderRef { key: b"null", value: None }];
+    builder.append(Timestamp(1_700_000_000_000), Some(b"key"), Some(&[7; 200]), &headers);
+    builder.append(Timestamp(1_700_000_000_001), None, None, &[]);
+    builder.build()
+}
+
+fn request(api: &'static ApiRow, api_version: i16) -> Bytes {
+    let client_id = Some(StrBytes::from_static_str("seed"));
+    let header = RequestHeader { api, api_version, correlation_id: 1, client_id };
+    let frame = match api.key {
+        ApiKey::Produce => encode_request(&header, &produce(api_version)),
+        ApiKey::Fetch => encode_request(&header, &fetch(api_version)),
+        ApiKey::ListOffsets => encode_request(&header, &list_offsets()),
+        ApiKey::Metadata => encode_request(&header, &messages::MetadataRequest::default()),
+        ApiKey::FindCoordinator => encode_request(&header, &messages::FindCoordinatorRequest::default()),
+        ApiKey::ApiVersions => encode_request(&header, &messages::ApiVersionsRequest::default()),
+        ApiKey::CreateTopics => encode_request(&header, &create_topics()),
+        ApiKey::DeleteTopics => encode_request(&header, &messages::DeleteTopicsRequest::default()),
+        ApiKey::InitProducerId => encode_request(&header, &messages::InitProducerIdRequest::default()),
+        ApiKey::OffsetForLeaderEpoch => {
+            encode_request(&header, &messages::OffsetForLeaderEpochRequest::default())
+        }
+        ApiKey::DescribeCluster => encode_request(&header, &messages::DescribeClusterRequest::default()),
+        other => panic!("{other:?} is served and has no seed"),
+    };
+    frame.expect("a seed has only the fields of its version")
+}
+
+fn produce(version: i16) -> messages::ProduceRequest {
+    use messages::produce_request::{PartitionProduceData, TopicProduceData};
+    let partition = PartitionProduceData::default().with_records(Some(batch(Codec::None)));
+    let topic = TopicProduceData::default().with_partition_data(vec![partition]);
+    let topic = if version < 13 { topic.with_name(StrBytes::from_static_str("topic").into()) } else { topic };
+    messages::ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic])
+}
+
+fn fetch(version: i16) -> messages::FetchRequest {
+    use messages::fetch_request::{FetchPartition, FetchTopic};
+    let topic = FetchTopic::default().with_partitions(vec![FetchPartition::default()]);
+    let topic =
+        if version < 13 { topic.with_topic(StrBytes::from_static_str("topic").into()) } else { topic };
+    messages::FetchRequest::default().with_max_bytes(i32::MAX).with_topics(vec![topic])
+}
+
+fn list_offsets() -> messages::ListOffsetsRequest {
+    use messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    let topic = ListOffsetsTopic::default()
+        .with_name(StrBytes::from_static_str("topic").into())
+        .with_partitions(vec![ListOffsetsPartition::default().with_timestamp(-1)]);
+    messages::ListOffsetsRequest::default().with_topics(vec![topic])
+}
+
+fn create_topics() -> messages::CreateTopicsRequest {
+    use messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+    let topic = CreatableTopic::default()
+        .with_name(StrBytes::from_static_str("topic").into())
+        .with_num_partitions(-1)
+        .with_assignments(vec![CreatableReplicaAssignment::default().with_broker_ids(vec![1.into()])])
+        .with_configs(vec![
+            CreatableTopicConfig::default().with_name(StrBytes::from_static_str("retention.ms")),
+        ]);
+    messages::CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(i32::MAX)
+}
