@@ -2,6 +2,14 @@
 //!
 //! Each test starts brokers of its own, so tests share nothing and run beside each other.
 
+mod crowd;
+mod full_disk;
 mod harness;
 
+mod hostile;
+mod idempotence;
+mod kill9;
+mod lifecycle;
 mod produce_fetch;
+mod restart;
+mod topics;

@@ -1,6 +1,6 @@
 //! Records go in and come out again: every codec and acknowledgement, headers, keys, timestamps, sizes.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
@@ -13,18 +13,13 @@ use crate::harness::broker::Broker;
 use crate::harness::clients::{self, TestProducer};
 use crate::harness::requests::{self, Fetched};
 use crate::harness::wire::Wire;
-use crate::harness::{PATIENCE, eventually};
+use crate::harness::{PATIENCE, eventually, now_ms};
 
 /// Codecs that the librdkafka of the tests was built with.
 const CODECS: &[&str] = &["none", "gzip", "snappy", "lz4"];
 
 /// 2026-01-01, a time that no test runs at.
 const LONG_AGO_MS: i64 = 1_767_225_600_000;
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
-    i64::try_from(since.as_millis()).expect("the clock is before the year 292278994")
-}
 
 #[test]
 fn every_codec_comes_back_as_it_was_sent() {

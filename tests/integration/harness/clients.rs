@@ -14,7 +14,7 @@ use rdkafka::message::{BorrowedMessage, Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::PATIENCE;
+use super::{PATIENCE, eventually};
 
 /// Settings every client begins with.
 pub(crate) fn config(bootstrap: &str) -> ClientConfig {
@@ -153,10 +153,16 @@ pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
     config(bootstrap).create().expect("the settings are right")
 }
 
-/// Creates a topic, which must be possible.
+/// Creates a topic, which must be possible, and waits until the broker tells of it.
 pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32, configs: &[(&str, &str)]) {
     try_create_topic(bootstrap, name, partitions, configs)
         .unwrap_or_else(|code| panic!("creating {name}: {code}"));
+    let consumer = consumer(bootstrap, &[]);
+    eventually("the new topic is listed", PATIENCE, || {
+        let metadata = consumer.fetch_metadata(Some(name), PATIENCE).expect("metadata");
+        let partitions = metadata.topics()[0].partitions();
+        (!partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)).then_some(())
+    });
 }
 
 pub(crate) fn try_create_topic(

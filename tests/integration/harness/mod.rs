@@ -7,7 +7,7 @@ pub(crate) mod requests;
 pub(crate) mod wire;
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Asks until `ready` answers, for at most `limit`; panics with `what` after that.
 pub(crate) fn eventually<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
@@ -23,3 +23,9 @@ pub(crate) fn eventually<T>(what: &str, limit: Duration, mut ready: impl FnMut()
 
 /// The time that a test which checks no bound of its own lets pass before it gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The wall clock, as records have it.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    i64::try_from(since.as_millis()).expect("the clock is before the year 292278994")
+}

@@ -2,6 +2,9 @@
 
 use super::batch::RawBatch;
 use super::wire::{self, Body, Reply, Wire};
+use super::{PATIENCE, eventually};
+
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 
 /// What a broker answered for the one partition of a produce request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,12 +173,17 @@ pub(crate) fn list_offset(wire: &mut Wire, topic: &str, partition: i32, timestam
     (reply.i16(), reply.i64(), reply.i64())
 }
 
-/// A producer id and its epoch.
+/// A producer id and its epoch. A broker that has just started may ask for patience.
 pub(crate) fn init_producer_id(wire: &mut Wire) -> (i64, i16) {
-    let mut reply = wire.request(wire::INIT_PRODUCER_ID_V1, &Body::new().null_string().i32(60_000));
-    reply.i32();
-    assert_eq!(reply.i16(), 0, "error code of InitProducerId");
-    (reply.i64(), reply.i16())
+    eventually("a producer id", PATIENCE, || {
+        let mut reply = wire.request(wire::INIT_PRODUCER_ID_V1, &Body::new().null_string().i32(60_000));
+        reply.i32();
+        match reply.i16() {
+            0 => Some((reply.i64(), reply.i16())),
+            COORDINATOR_LOAD_IN_PROGRESS => None,
+            error_code => panic!("error code {error_code} of InitProducerId"),
+        }
+    })
 }
 
 /// CreateTopics v4 of one topic with one config; its error code.

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The Java clients and Kafka's own tools against the broker at BOOTSTRAP. Needs: java 17, maven for the first run.
+. "$(dirname "$0")/lib.sh"
+bootstrap_wanted
+kafka_jars
+tools=org.apache.kafka.tools
+run=$(date +%s)
+records=${RECORDS:-20000}
+
+topics() { kafka $tools.TopicCommand --bootstrap-server "$BOOTSTRAP" "$@"; }
+end_offset() {
+  kafka $tools.GetOffsetShell --bootstrap-server "$BOOTSTRAP" --topic "$1" --time "${2:--1}" 2> /dev/null |
+    awk -F: '{ sum += $3 } END { print sum + 0 }'
+}
+perf() {
+  local topic=$1 count=$2; shift 2
+  kafka $tools.ProducerPerformance --topic "$topic" --num-records "$count" --record-size 200 --throughput -1 \
+    --command-property bootstrap.servers="$BOOTSTRAP" "$@"
+}
+# Every record of a partition, without a group.
+consume() {
+  kafka $tools.consumer.ConsoleConsumer --bootstrap-server "$BOOTSTRAP" --topic "$1" --partition "$2" \
+    --offset "${4:-earliest}" --max-messages "$3" --timeout-ms 30000 "${@:5}" 2> "$WORK/consumer.err"
+}
+
+check "broker-api-versions" kafka $tools.BrokerApiVersionsCommand --bootstrap-server "$BOOTSTRAP"
+check "topics --create" topics --create --topic "java-$run" --partitions 2 --replication-factor 1
+check "topics --create with a config" topics --create --topic "java-config-$run" --config max.message.bytes=50000
+check "topics --list" bash -c "$(declare -f topics kafka); $(declare -p WORK AK_LIBS BOOTSTRAP tools); topics --list | grep -qx java-$run"
+topics --describe --topic "java-$run" > "$WORK/describe" 2>&1 || true
+is "topics --describe: partitions" 2 "$(grep -c 'Leader: [0-9]' "$WORK/describe")"
+
+for codec in none gzip snappy lz4 zstd; do
+  topic=java-$codec-$run
+  check "topics --create $topic" topics --create --topic "$topic" --partitions 1
+  check "producer-perf-test $codec acks=all" perf "$topic" "$records" --command-property compression.type=$codec
+  is "end offset of $topic" "$records" "$(end_offset "$topic")"
+  is "console-consumer --partition reads $codec" "$records" "$(consume "$topic" 0 "$records" | wc -l)"
+done
+check "producer-perf-test acks=1, no idempotence" perf "java-$run" 5000 --command-property acks=1 enable.idempotence=false
+check "producer-perf-test acks=0" perf "java-$run" 5000 --command-property acks=0 enable.idempotence=false
+is "end offsets with acks 0 and 1" 10000 "$(sleep 1; end_offset "java-$run")"
+
+# Lines in, the same lines out: keys, order, offsets.
+topic=java-lines-$run
+topics --create --topic "$topic" --partitions 1 > /dev/null 2>&1
+seq 1 1000 | awk '{ print "key-" $1 ":value-" $1 }' > "$WORK/lines.in"
+check "console-producer" kafka $tools.ConsoleProducer --bootstrap-server "$BOOTSTRAP" --topic "$topic" \
+  --reader-property parse.key=true --reader-property key.separator=: < "$WORK/lines.in"
+consume "$topic" 0 1000 earliest --formatter-property print.key=true --formatter-property key.separator=: > "$WORK/lines.out"
+check "console-consumer: the lines are the same" cmp "$WORK/lines.in" "$WORK/lines.out"
+is "console-consumer --offset 500" value-501 "$(consume "$topic" 0 1 500)"
+is "get-offsets --time -2" 0 "$(end_offset "$topic" -2)"
+
+# A record that is too large must be refused, not stored.
+if kafka $tools.ProducerPerformance --topic "java-config-$run" --num-records 1 --record-size 60000 --throughput -1 \
+  --command-property bootstrap.servers="$BOOTSTRAP" > "$WORK/large.out" 2>&1 && ! grep -q RecordTooLarge "$WORK/large.out"; then
+  fail "a record above max.message.bytes is refused"
+else
+  pass "a record above max.message.bytes is refused"
+fi
+check "topics --delete" topics --delete --topic "java-config-$run"
+finish
