@@ -6,7 +6,6 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -252,14 +251,6 @@ impl Broker {
         let rest = output.split(&format!("listener={listener} address=")).nth(1)?;
         let (line, _) = rest.split_once('\n')?;
         Some(line.split_whitespace().next()?.trim_matches('"').parse().expect("an address"))
-    }
-
-    /// Resident set in bytes, from `/proc`.
-    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0 kB");
-        let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        Ok(kibibytes * 1024)
     }
 }
 

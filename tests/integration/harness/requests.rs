@@ -44,7 +44,6 @@ pub(crate) fn produce_ok(wire: &mut Wire, topic: &str, partition: i32, batch: &R
 pub(crate) struct Fetched {
     pub(crate) error_code: i16,
     pub(crate) high_watermark: i64,
-    pub(crate) log_start_offset: i64,
     pub(crate) records: Vec<u8>,
 }
 
@@ -61,11 +60,11 @@ impl Fetched {
         assert_eq!(reply.i32(), 1, "one partition");
         reply.i32();
         let (error_code, high_watermark) = (reply.i16(), reply.i64());
-        let (_last_stable_offset, log_start_offset) = (reply.i64(), reply.i64());
+        let (_last_stable_offset, _log_start_offset) = (reply.i64(), reply.i64());
         (0..reply.i32().max(0)).for_each(|_| _ = (reply.i64(), reply.i64()));
         let _preferred_read_replica = reply.i32();
         let records = reply.bytes().unwrap_or_default();
-        Self { error_code, high_watermark, log_start_offset, records }
+        Self { error_code, high_watermark, records }
     }
 
     /// Base offset of the first batch.

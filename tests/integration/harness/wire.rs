@@ -217,10 +217,6 @@ impl Reply {
         taken
     }
 
-    pub(crate) fn i8(&mut self) -> i8 {
-        i8::from_be_bytes(self.take())
-    }
-
     pub(crate) fn i16(&mut self) -> i16 {
         i16::from_be_bytes(self.take())
     }
