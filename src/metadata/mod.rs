@@ -8,6 +8,8 @@
 pub mod batch;
 pub mod codec;
 pub mod features;
+#[cfg(test)]
+mod golden;
 pub mod image;
 pub mod records;
 mod schema;

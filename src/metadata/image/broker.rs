@@ -17,7 +17,7 @@ pub struct BrokerRegistration {
     pub incarnation_id: Uuid,
     /// Advertised listeners.
     pub endpoints: Vec<ListenerEndpoint>,
-    /// Feature levels the broker can work with.
+    /// Feature levels the broker can work with, by name: Kafka writes them in any order.
     pub features: Vec<SupportedFeature>,
     /// `broker.rack`.
     pub rack: Option<String>,
@@ -60,12 +60,14 @@ impl BrokerRegistration {
 
     /// The registration that a record makes.
     pub fn from_record(record: &RegisterBrokerRecord) -> Self {
+        let mut features = record.features.clone();
+        features.sort_by(|left, right| left.name.cmp(&right.name));
         Self {
             id: record.broker_id,
             epoch: record.broker_epoch,
             incarnation_id: record.incarnation_id,
             endpoints: record.end_points.clone(),
-            features: record.features.clone(),
+            features,
             rack: record.rack.clone(),
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,

@@ -116,7 +116,9 @@ impl MetadataImage {
                 self.replay_broker_change(record, changes)?;
             }
             MetadataRecord::RegisterController(record) => {
-                self.controllers.insert(record.controller_id, record.clone());
+                let mut record = record.clone();
+                record.features.sort_by(|left, right| left.name.cmp(&right.name));
+                self.controllers.insert(record.controller_id, record);
             }
             MetadataRecord::UnregisterController(record) => {
                 self.controllers.remove(&record.controller_id);
