@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Controller;
 use super::events::{ApiError, RegisterBroker, Response, Token, UnfenceBroker};
 use super::leadership;
+use crate::metadata::codec::STRING_BYTES_MAX;
 use crate::metadata::image::METADATA_VERSION;
 use crate::metadata::records::{BrokerRegistrationChangeRecord, RegisterBrokerRecord, SupportedFeature};
 use crate::metadata::{BrokerRegistration, MetadataRecord};
@@ -35,6 +36,7 @@ impl Controller {
                 format!("cluster id {}, expected {}", request.cluster_id, self.image.cluster_id()),
             ));
         }
+        check_strings(request)?;
         self.check_directories(request)?;
         if !request.features.iter().any(|feature| feature.name == METADATA_VERSION) {
             return Err(ApiError::new(
@@ -129,4 +131,17 @@ fn check_feature(supported: Option<&SupportedFeature>, name: &str, level: i16) -
         ErrorCode::UnsupportedVersion,
         format!("{name} is finalized at {level}, the broker supports {min} to {max}"),
     ))
+}
+
+/// Longer strings than Kafka's would not fit the record.
+fn check_strings(request: &RegisterBroker) -> Result<(), ApiError> {
+    let endpoints = request.endpoints.iter().flat_map(|endpoint| [&endpoint.name, &endpoint.host]);
+    let features = request.features.iter().map(|feature| &feature.name);
+    match endpoints.chain(features).chain(&request.rack).map(String::len).max() {
+        Some(longest) if STRING_BYTES_MAX < longest => Err(ApiError::new(
+            ErrorCode::InvalidRegistration,
+            format!("a string of {longest} bytes, at most {STRING_BYTES_MAX} are allowed"),
+        )),
+        _ => Ok(()),
+    }
 }

@@ -364,6 +364,7 @@ fn registrations_that_do_not_fit_are_refused() {
             ErrorCode::InconsistentClusterId,
         ),
         (RegisterBroker { directories: vec![], ..valid.clone() }, ErrorCode::InvalidRegistration),
+        (RegisterBroker { rack: Some("r".repeat(40_000)), ..valid.clone() }, ErrorCode::InvalidRegistration),
         (RegisterBroker { directories: directories(&[99]), ..valid.clone() }, ErrorCode::InvalidRegistration),
         (
             RegisterBroker { directories: directories(&[500, 500]), ..valid.clone() },
