@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod builder;
 pub mod compression;
+pub mod control;
 mod error;
 pub mod records;
 pub mod validate;
