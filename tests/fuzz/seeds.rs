@@ -1,6 +1,6 @@
 //! Writes the corpus the fuzzer starts from: one request of every API and version, batches of every codec.
 //!
-//! `cargo run --bin seeds` in this directory, once, before `cargo fuzz run`.
+//! Run in this directory, once, before `cargo fuzz run`: see the README.
 
 use std::fs;
 use std::io;
