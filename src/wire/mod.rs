@@ -14,6 +14,7 @@ pub mod frame;
 pub mod header;
 pub mod messages;
 pub mod produce;
+pub mod reply;
 
 mod guarded;
 mod primitives;
