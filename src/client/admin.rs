@@ -1,0 +1,77 @@
+//! Creating and deleting topics.
+
+use super::cluster::{Cluster, topic_name};
+use super::error::{ClientError, accepted};
+use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use crate::wire::messages::delete_topics_request::DeleteTopicState;
+use crate::wire::messages::{CreateTopicsRequest, DeleteTopicsRequest, StrBytes};
+
+/// How long the broker may take to carry a change out.
+const CHANGE_TIMEOUT_MS: i32 = 30_000;
+
+/// The first version of DeleteTopics that names topics in `topics`.
+const DELETE_TOPICS_BY_STATE: i16 = 6;
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; -1 for the broker's default.
+    pub partitions: i32,
+    /// How many replicas; -1 for the broker's default.
+    pub replication_factor: i16,
+    /// Its overrides.
+    pub configs: Vec<(String, String)>,
+}
+
+/// Creates topics, or only asks whether they could be created. The error names the first that is refused;
+/// those before it are created.
+pub async fn create_topics(
+    cluster: &Cluster,
+    topics: &[NewTopic],
+    validate_only: bool,
+) -> Result<(), ClientError> {
+    let request = CreateTopicsRequest::default()
+        .with_topics(topics.iter().map(creatable).collect())
+        .with_timeout_ms(CHANGE_TIMEOUT_MS)
+        .with_validate_only(validate_only);
+    let response = cluster.any().call(&request).await?;
+    for topic in &response.topics {
+        let message = topic.error_message.as_ref().map(|message| message.as_str());
+        accepted(topic.error_code, message, || format!("create topic {}", topic.name.0.as_str()))?;
+    }
+    Ok(())
+}
+
+fn creatable(topic: &NewTopic) -> CreatableTopic {
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let config = |(name, value): &(String, String)| {
+        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+    };
+    CreatableTopic::default()
+        .with_name(topic_name(&topic.name))
+        .with_num_partitions(topic.partitions)
+        .with_replication_factor(topic.replication_factor)
+        .with_configs(topic.configs.iter().map(config).collect())
+}
+
+/// Deletes topics. The error names the first that is refused; those before it are deleted.
+pub async fn delete_topics(cluster: &Cluster, topics: &[&str]) -> Result<(), ClientError> {
+    let connection = cluster.any();
+    let spoken = connection.version(crate::wire::messages::ApiKey::DeleteTopics)?;
+    let request = DeleteTopicsRequest::default().with_timeout_ms(CHANGE_TIMEOUT_MS);
+    let request = if DELETE_TOPICS_BY_STATE <= spoken.version {
+        let state = |name: &&str| DeleteTopicState::default().with_name(Some(topic_name(name)));
+        request.with_topics(topics.iter().map(state).collect())
+    } else {
+        request.with_topic_names(topics.iter().map(|name| topic_name(name)).collect())
+    };
+    let response = connection.call(&request).await?;
+    for topic in &response.responses {
+        let message = topic.error_message.as_ref().map(|message| message.as_str());
+        let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
+        accepted(topic.error_code, message, || format!("delete topic {name}"))?;
+    }
+    Ok(())
+}
