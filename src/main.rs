@@ -1,3 +1,7 @@
-//! The `corelog` program: parses arguments and maps failures to exit codes.
+//! The `corelog` program: the command line, and its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    corelog::cli::run()
+}

@@ -1,0 +1,248 @@
+//! `corelog consume`: prints the records of partitions.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+
+use clap::Args;
+
+use super::CliError;
+use super::client_args::{ClientArgs, on_executor};
+use super::format::{Format, Place, as_json};
+use super::output::written;
+use crate::client::consumer::{FetchOptions, OffsetSpec, fetch, list_offset};
+use crate::client::{Cluster, Refusal, TopicInfo, retrying};
+use crate::record::RecordError;
+use crate::record::batch::{Batches, crc_matches};
+use crate::record::records::{Record, RecordIter};
+use crate::types::{Offset, Timestamp};
+use crate::wire::reply::FetchedPartition;
+
+#[derive(Debug, Args)]
+pub(super) struct ConsumeArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The topic.
+    topic: String,
+    /// Partitions to read, such as 0,3; all without it.
+    #[arg(short, long, value_name = "PARTITION,...", value_delimiter = ',')]
+    partitions: Vec<i32>,
+    /// Where to begin: `earliest`, `latest`, an offset, -N for the last N of each partition, or @MS for the
+    /// first record that is not older (milliseconds since 1970).
+    #[arg(short, long, default_value = "earliest", allow_hyphen_values = true, value_parser = parse_start)]
+    offset: Start,
+    /// End after this many records.
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<u64>,
+    /// Wait for new records at the end instead of ending.
+    #[arg(short = 'F', long)]
+    follow: bool,
+    /// How to print a record: %t topic, %p partition, %o offset, %k key, %v value, %K and %S their lengths,
+    /// %h headers, %T timestamp; \n, \t and \xHH as in C.
+    #[arg(short, long, value_name = "PATTERN", default_value = "%v\\n", value_parser = Format::parse)]
+    format: Format,
+    /// Print each record as a line of JSON.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Place(OffsetSpec),
+    Offset(i64),
+    FromEnd(i64),
+}
+
+fn parse_start(text: &str) -> Result<Start, String> {
+    let expected = || format!("'{text}' is no place to begin; expected earliest, latest, N, -N or @MS");
+    match text {
+        "earliest" | "beginning" => return Ok(Start::Place(OffsetSpec::Earliest)),
+        "latest" | "end" => return Ok(Start::Place(OffsetSpec::Latest)),
+        _ => {}
+    }
+    let number = |digits: &str| digits.parse::<i64>().ok().filter(|&number| 0 <= number).ok_or_else(expected);
+    if let Some(time) = text.strip_prefix('@') {
+        return Ok(Start::Place(OffsetSpec::AtTime(Timestamp(number(time)?))));
+    }
+    match text.strip_prefix('-') {
+        Some(count) => Ok(Start::FromEnd(number(count)?)),
+        None => Ok(Start::Offset(number(text)?)),
+    }
+}
+
+/// Reads to the end, to the count, or for ever.
+pub(super) fn run(args: ConsumeArgs) -> Result<(), CliError> {
+    on_executor(async move || {
+        let cluster = args.client.connect().await?;
+        let Some(topic) = cluster.find_topic(&args.topic, false).await? else {
+            let name = &args.topic;
+            return Err(CliError::failed(format!(
+                "topic {name} is not there; `corelog topic list` lists them"
+            )));
+        };
+        let cursors = cursors(&cluster, &topic, &args).await?;
+        Consuming { cluster, topic, cursors, left: args.count, args }.run().await
+    })
+}
+
+/// Where reading stands, by partition.
+struct Cursor {
+    next: Offset,
+    /// Where to stop, unless following.
+    end: Offset,
+}
+
+async fn cursors(
+    cluster: &Cluster,
+    topic: &TopicInfo,
+    args: &ConsumeArgs,
+) -> Result<BTreeMap<i32, Cursor>, CliError> {
+    let all = || topic.partitions.iter().map(|info| info.partition).collect();
+    let chosen: Vec<i32> = if args.partitions.is_empty() { all() } else { args.partitions.clone() };
+    let mut cursors = BTreeMap::new();
+    for partition in chosen {
+        let leader = cluster.leader(topic, partition).await?;
+        let offset =
+            async |spec| retrying(async || list_offset(&leader, &topic.name, partition, spec).await).await;
+        let earliest = offset(OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO);
+        let end = offset(OffsetSpec::Latest).await?.unwrap_or(Offset::ZERO);
+        let next = match args.offset {
+            Start::Place(spec) => offset(spec).await?.unwrap_or(end),
+            Start::Offset(offset) => Offset(offset),
+            Start::FromEnd(count) => Offset(end.0.saturating_sub(count)).max(earliest),
+        };
+        cursors.insert(partition, Cursor { next, end });
+    }
+    Ok(cursors)
+}
+
+struct Consuming {
+    cluster: Cluster,
+    topic: TopicInfo,
+    cursors: BTreeMap<i32, Cursor>,
+    left: Option<u64>,
+    args: ConsumeArgs,
+}
+
+impl Consuming {
+    const FETCH: FetchOptions =
+        FetchOptions { max_wait_ms: 500, min_bytes: 1, max_bytes: 8 << 20, partition_max_bytes: 1 << 20 };
+
+    async fn run(mut self) -> Result<(), CliError> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        loop {
+            let by_leader = self.open_by_leader();
+            if by_leader.is_empty() || self.left == Some(0) {
+                return written(out.flush()).map(drop);
+            }
+            for (leader, partitions) in by_leader {
+                let leader = self.cluster.broker(leader).await?;
+                let asked: Vec<_> = partitions
+                    .iter()
+                    .map(|partition| (self.topic.name.as_str(), *partition, self.cursors[partition].next))
+                    .collect();
+                for part in fetch(&leader, &asked, Self::FETCH).await? {
+                    if !self.print(&mut out, &part)? {
+                        return Ok(());
+                    }
+                }
+            }
+            if !written(out.flush())? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The partitions that have something left to read, by leader.
+    fn open_by_leader(&self) -> BTreeMap<i32, Vec<i32>> {
+        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for info in &self.topic.partitions {
+            let cursor = self.cursors.get(&info.partition);
+            if cursor.is_some_and(|cursor| self.args.follow || cursor.next < cursor.end) {
+                by_leader.entry(info.leader).or_default().push(info.partition);
+            }
+        }
+        by_leader
+    }
+
+    /// Prints a partition's records; false when nobody reads them any more.
+    fn print(&mut self, out: &mut impl Write, part: &FetchedPartition) -> Result<bool, CliError> {
+        let name = format!("{}-{}", self.topic.name, part.partition);
+        if let Some(refusal) = Refusal::from_response(part.error_code, None) {
+            let next = self.cursors.get(&part.partition).map_or(Offset::UNKNOWN, |cursor| cursor.next);
+            return Err(CliError::failed(format!(
+                "fetch {name} at offset {next}: {refusal}; the partition has {} to {}",
+                part.log_start_offset, part.high_watermark
+            )));
+        }
+        let Some(cursor) = self.cursors.get_mut(&part.partition) else { return Ok(true) };
+        let place = Place { topic: &self.topic.name, partition: part.partition };
+        for batch in Batches::new(&part.records) {
+            let (position, header, bytes) = match batch {
+                Ok(batch) => batch,
+                // The last batch of an answer may be cut; it comes whole with the next.
+                Err(RecordError::Truncated { .. }) => break,
+                Err(error) => return Err(CliError::failed(format!("{name} at {}: {error}", cursor.next))),
+            };
+            let broken = |error: String| {
+                CliError::failed(format!(
+                    "{name}: the batch at offset {} is broken: {error}",
+                    header.base_offset
+                ))
+            };
+            if !crc_matches(bytes) {
+                return Err(broken("its CRC does not match".to_owned()));
+            }
+            if !header.attributes.is_control() {
+                let batch = part.records.slice(position..position + bytes.len());
+                for record in RecordIter::new(&batch).map_err(|error| broken(error.to_string()))? {
+                    let record = record.map_err(|error| broken(error.to_string()))?;
+                    let is_due =
+                        cursor.next <= record.offset && (self.args.follow || record.offset < cursor.end);
+                    if is_due && self.left != Some(0) {
+                        self.left = self.left.map(|left| left - 1);
+                        if !written(write_record(out, &self.args, place, &record))? {
+                            return Ok(false);
+                        }
+                    }
+                }
+            }
+            cursor.next = cursor.next.max(header.next_offset());
+        }
+        Ok(true)
+    }
+}
+
+fn write_record(
+    out: &mut impl Write,
+    args: &ConsumeArgs,
+    place: Place<'_>,
+    record: &Record,
+) -> io::Result<()> {
+    match args.json {
+        true => writeln!(out, "{}", as_json(place, record)),
+        false => args.format.write(out, place, record),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_to_begin_are_read() {
+        let cases = [
+            ("earliest", Start::Place(OffsetSpec::Earliest)),
+            ("end", Start::Place(OffsetSpec::Latest)),
+            ("0", Start::Offset(0)),
+            ("-10", Start::FromEnd(10)),
+            ("@1700000000000", Start::Place(OffsetSpec::AtTime(Timestamp(1_700_000_000_000)))),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_start(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "first", "--1", "@x", "@-1", "1.5"] {
+            assert!(parse_start(bad).is_err(), "{bad}");
+        }
+    }
+}
