@@ -10,14 +10,16 @@
 //!   or truncates.
 //! - A completed write survives the death of the process, not of the machine. It survives the latter
 //!   once a [`WriteSync::Data`] write that covers it, or a later [`DiskFile::sync_data`], succeeded.
-//! - A machine that dies during a write may leave any subset of its [`BLOCK`]s written, each block old,
-//!   new or zero; bytes outside of the written range do not change.
+//! - A machine that dies before a write is durable may leave any subset of its sectors written. A sector
+//!   is old or new, where one that was never durable counts as zeros or absent; bytes outside of the
+//!   written range do not change.
 //! - After a sync failed, nothing is known about the bytes it covered; the log directory goes offline.
 //! - A created, renamed or removed name is durable after [`Disk::sync_dir`] of its directory.
 //!
 //! The seam knows nothing of segments, offsets or batches.
 
 mod error;
+pub mod memory;
 
 use std::path::Path;
 

@@ -1,6 +1,31 @@
-//! Flushing: staged bytes to the kernel and to the device, rolls, and what a failure means.
+//! Flushing: staged bytes to the kernel and to the device, rolls, checkpoints, and what a failure means.
+//!
+//! Order of writes, so that a crash at any point leaves a log that recovers:
+//! - a segment's bytes are durable before the next segment's file is created;
+//! - a producer snapshot is written after the bytes it stands for are durable;
+//! - indexes are hints: recovery checks them against the log.
+//!
+//! Any failure of a write or sync takes the log offline. It is never repeated as if nothing had happened:
+//! after a failed sync the kernel may count lost bytes as clean.
 
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::disk::{BLOCK, Disk, DiskBuf, DiskError, DiskErrorKind, DiskFile, OpenMode, WriteSync};
+use crate::record::batch::{BatchHeader, HEADER_LEN};
 use crate::types::Offset;
+
+use super::error::LogError;
+use super::index::{GrowingIndex, IndexEntry};
+use super::log::{Core, State};
+use super::segment::{ClosedSegment, FileKind, FirstTimestamp, OpenSegment, file_path, padded_buf};
+use super::tail::FrozenChunk;
+
+/// `leader-epoch-checkpoint`
+pub(super) const EPOCHS_NAME: &str = "leader-epoch-checkpoint";
+
+/// Index entries of the active segment that stay in memory once they are on disk.
+const INDEX_ENTRIES_KEPT: usize = 512;
 
 /// Where the ends of the log are after a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,4 +38,538 @@ pub struct FlushOutcome {
     pub written_bytes: u64,
     /// Segments closed.
     pub rolled_segments: usize,
+}
+
+/// Marks a flush as under way; one that is dropped before its end leaves a write of unknown outcome.
+struct FlushGuard<'a, D: Disk> {
+    core: &'a Core<D>,
+    has_ended: bool,
+}
+
+impl<'a, D: Disk> FlushGuard<'a, D> {
+    fn begin(core: &'a Core<D>) -> Result<Self, LogError> {
+        assert!(!core.is_flushing.get(), "one flush at a time: {}", core.topic_partition);
+        core.check_online()?;
+        core.is_flushing.set(true);
+        Ok(Self { core, has_ended: false })
+    }
+}
+
+impl<D: Disk> Drop for FlushGuard<'_, D> {
+    fn drop(&mut self) {
+        self.core.is_flushing.set(false);
+        if !self.has_ended {
+            self.core.take_offline("a flush was dropped midway".to_owned());
+        }
+    }
+}
+
+/// Writes what is staged; with `checkpoint` also the indexes and the producer state.
+pub(super) async fn flush<D: Disk>(
+    core: &Core<D>,
+    want: WriteSync,
+    checkpoint: bool,
+) -> Result<FlushOutcome, LogError> {
+    let mut guard = FlushGuard::begin(core)?;
+    let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
+    let result = flush.run(want, checkpoint).await;
+    if let Err(error) = &result {
+        give_up(core, error).await;
+    }
+    guard.has_ended = true;
+    result.map(|()| flush.outcome())
+}
+
+/// Leaves the log as a clean start wants it; nothing is written afterwards.
+pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
+    let mut guard = FlushGuard::begin(core)?;
+    let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
+    let result = flush.run_close().await;
+    match &result {
+        Ok(()) => core.take_offline("the log was closed".to_owned()),
+        Err(error) => give_up(core, error).await,
+    }
+    guard.has_ended = true;
+    result
+}
+
+/// Ends all writing. What was staged is dropped and, where the disk lets us, cut off the file, so that
+/// bytes nobody was promised do not come back.
+async fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
+    core.take_offline(error.to_string());
+    let front = {
+        let mut state = core.state.borrow_mut();
+        state.open.truncate(1);
+        let segment = state.open_front();
+        segment.tail.abandon(segment.written_len);
+        let front = segment.file.clone().map(|file| (file, segment.written_len));
+        state.staged_end_offset = state.written_end_offset;
+        front
+    };
+    if let Some((file, len)) = front {
+        // Recovery copes with what this leaves.
+        let _ = file.truncate(len).await;
+    }
+}
+
+/// The state of one flush.
+struct Flush<'a, D: Disk> {
+    core: &'a Core<D>,
+    written_bytes: u64,
+    rolled_segments: usize,
+}
+
+/// What a checkpoint writes, taken at the moment the log's end was frozen.
+struct Capture {
+    offset: Offset,
+    snapshot: Vec<u8>,
+    offset_entries: usize,
+    time_entries: usize,
+}
+
+/// Chunks on their way to the disk, and what is true once they are there.
+struct FrontWork<S> {
+    chunks: Vec<FrozenChunk<S>>,
+    end_offset: Offset,
+    end: u64,
+    /// Earlier writes of the segment are not durable.
+    had_unsynced: bool,
+}
+
+impl<D: Disk> Flush<'_, D> {
+    async fn run(&mut self, want: WriteSync, checkpoint: bool) -> Result<(), LogError> {
+        let want = self.effective_sync(want);
+        let closing = self.core.state.borrow().open.len() - 1;
+        for _ in 0..closing {
+            self.write_front(WriteSync::None, false).await?;
+            self.close_front().await?;
+        }
+        let capture = self.write_front(want, checkpoint).await?;
+        self.write_epochs().await?;
+        if let Some(capture) = capture {
+            self.write_checkpoint(capture).await?;
+        }
+        Ok(())
+    }
+
+    fn outcome(&self) -> FlushOutcome {
+        let state = self.core.state.borrow();
+        FlushOutcome {
+            written_end_offset: state.written_end_offset,
+            synced_end_offset: state.synced_end_offset,
+            written_bytes: self.written_bytes,
+            rolled_segments: self.rolled_segments,
+        }
+    }
+
+    /// `flush.messages` turns a plain flush into a sync.
+    fn effective_sync(&self, want: WriteSync) -> WriteSync {
+        let state = self.core.state.borrow();
+        let unsynced = state.staged_end_offset - state.synced_end_offset;
+        if state.config.flush_messages <= unsynced { WriteSync::Data } else { want }
+    }
+
+    /// Writes what is staged in the first open segment.
+    async fn write_front(&mut self, want: WriteSync, checkpoint: bool) -> Result<Option<Capture>, LogError> {
+        if self.is_front_done(want) {
+            return Ok(self.capture(checkpoint));
+        }
+        let file = self.front_file().await?;
+        self.load_first_timestamp(&file).await?;
+        self.supply_missing(&file).await?;
+        // From here to the end of `freeze`, nothing is awaited: the capture belongs to the frozen end.
+        let capture = self.capture(checkpoint);
+        let work = self.freeze_front();
+        // A single write may carry the sync; several, or earlier ones, need one of the file.
+        let is_direct = want == WriteSync::Data && work.chunks.len() == 1 && !work.had_unsynced;
+        let sync = if is_direct { WriteSync::Data } else { WriteSync::None };
+        for chunk in &work.chunks {
+            write_chunk(self.core.env.disk(), &*file, chunk, sync).await?;
+            self.written_bytes += chunk.bytes.len().next_multiple_of(BLOCK) as u64;
+        }
+        if want == WriteSync::Data {
+            if !is_direct {
+                file.sync_data().await?;
+            }
+            self.sync_name().await?;
+        }
+        self.finish_front(work, want == WriteSync::Data);
+        Ok(capture)
+    }
+
+    /// Whether there is nothing to write and nothing to sync.
+    fn is_front_done(&self, want: WriteSync) -> bool {
+        let mut state = self.core.state.borrow_mut();
+        let segment = state.open_front();
+        segment.tail.is_empty() && !(want == WriteSync::Data && segment.has_unsynced)
+    }
+
+    fn capture(&self, checkpoint: bool) -> Option<Capture> {
+        let state = self.core.state.borrow();
+        // With a roll staged meanwhile, the producers are ahead of this segment.
+        if !checkpoint || 1 < state.open.len() {
+            return None;
+        }
+        let segment = state.open_back();
+        Some(Capture {
+            offset: segment.staged_end_offset,
+            snapshot: state.producers.encode_snapshot(),
+            offset_entries: segment.offset_index.count(),
+            time_entries: segment.time_index.count(),
+        })
+    }
+
+    /// The file of the first open segment, opened or created.
+    async fn front_file(&self) -> Result<Rc<D::File>, LogError> {
+        let (path, exists) = {
+            let mut state = self.core.state.borrow_mut();
+            let dir = state.dir.clone();
+            let segment = state.open_front();
+            if let Some(file) = &segment.file {
+                return Ok(file.clone());
+            }
+            (file_path(&dir, FileKind::Log, segment.base_offset), segment.exists)
+        };
+        let mode = if exists { OpenMode::Write } else { OpenMode::CreateNew };
+        let file = Rc::new(self.core.env.disk().open(&path, mode).await?);
+        let mut state = self.core.state.borrow_mut();
+        let segment = state.open_front();
+        segment.file = Some(file.clone());
+        segment.exists = true;
+        Ok(file)
+    }
+
+    async fn load_first_timestamp(&self, file: &D::File) -> Result<(), LogError> {
+        if self.core.state.borrow_mut().open_front().first_timestamp != FirstTimestamp::NotLoaded {
+            return Ok(());
+        }
+        let bytes = file.read_at(0, HEADER_LEN).await?;
+        if let Ok(header) = BatchHeader::decode(&bytes) {
+            let mut state = self.core.state.borrow_mut();
+            state.open_front().first_timestamp = FirstTimestamp::Loaded(header.max_timestamp);
+        }
+        Ok(())
+    }
+
+    /// Reads the partial last block when it is not in memory: after a start, or an idle time.
+    async fn supply_missing(&self, file: &D::File) -> Result<(), LogError> {
+        let missing = self.core.state.borrow_mut().open_front().tail.missing();
+        let Some((position, len)) = missing else { return Ok(()) };
+        let bytes = file.read_at(position, len).await?;
+        let mut state = self.core.state.borrow_mut();
+        let base_offset = state.open_front().base_offset;
+        if bytes.len() != len {
+            let path = state.path_of(FileKind::Log, base_offset);
+            let reason = format!("expected {len} bytes of the last block, found {}", bytes.len());
+            return Err(LogError::Corrupt { file: path, position, reason });
+        }
+        state.open_front().tail.supply(&bytes);
+        Ok(())
+    }
+
+    fn freeze_front(&self) -> FrontWork<<D::Buf as DiskBuf>::Shared> {
+        let mut state = self.core.state.borrow_mut();
+        state.is_clean = false;
+        let segment = state.open_front();
+        let had_unsynced = std::mem::replace(&mut segment.has_unsynced, true);
+        let chunks = segment.tail.freeze(self.core.env.disk());
+        FrontWork { chunks, end_offset: segment.staged_end_offset, end: segment.tail.end(), had_unsynced }
+    }
+
+    /// Makes the name of the first open segment's file durable.
+    async fn sync_name(&self) -> Result<(), LogError> {
+        if self.core.state.borrow_mut().open_front().is_name_synced {
+            return Ok(());
+        }
+        let dir = self.core.dir();
+        self.core.env.disk().sync_dir(&dir).await?;
+        self.core.state.borrow_mut().open_front().is_name_synced = true;
+        Ok(())
+    }
+
+    fn finish_front(&self, work: FrontWork<<D::Buf as DiskBuf>::Shared>, synced: bool) {
+        let mut state = self.core.state.borrow_mut();
+        let segment = state.open_front();
+        cache_chunks(self.core, segment, &work);
+        let gained = work.end - segment.written_len;
+        segment.written_len = work.end;
+        segment.is_padded |= !work.chunks.is_empty();
+        segment.has_unsynced = !synced;
+        state.bytes_since_checkpoint += gained;
+        state.advance_written(work.end_offset, synced);
+    }
+
+    /// Closes the first open segment: exact length, indexes, the producer state at its end. All durable.
+    async fn close_front(&mut self) -> Result<(), LogError> {
+        let file = self.trim_front().await?;
+        let (dir, base_offset, next_base, snapshot) = {
+            let mut state = self.core.state.borrow_mut();
+            let next = &mut state.open[1];
+            let (next_base, snapshot) = (next.base_offset, next.base_snapshot.take());
+            (state.dir.clone(), state.open_front().base_offset, next_base, snapshot)
+        };
+        let snapshot = snapshot.expect("a segment that was rolled has the state at its base");
+        self.write_snapshot(next_base, &snapshot, WriteSync::Data).await?;
+        self.core.env.disk().sync_dir(&dir).await?;
+        let mut state = self.core.state.borrow_mut();
+        let end = state.open_front().staged_end_offset;
+        assert_eq!(end, next_base, "segment {base_offset} ends where the next begins");
+        state.advance_written(end, true);
+        let segment = state.open.pop_front().expect("two segments are open");
+        self.core.env.files().borrow_mut().insert(segment.ids.log, file);
+        state.closed.push(Rc::new(ClosedSegment::from_open(&segment)));
+        self.rolled_segments += 1;
+        Ok(())
+    }
+
+    /// Cuts the first open segment and its indexes to their exact length, durably but for their names.
+    async fn trim_front(&self) -> Result<Rc<D::File>, LogError> {
+        let file = self.front_file().await?;
+        let (len, must_cut, must_sync) = {
+            let mut state = self.core.state.borrow_mut();
+            let segment = state.open_front();
+            assert!(segment.tail.is_empty(), "everything staged was written");
+            // `LogSegment.onBecomeInactiveSegment`
+            segment.push_max_timestamp();
+            (segment.written_len, segment.is_padded, segment.has_unsynced)
+        };
+        if must_cut {
+            file.truncate(len).await?;
+        }
+        if must_cut || must_sync {
+            file.sync_data().await?;
+        }
+        {
+            let mut state = self.core.state.borrow_mut();
+            let segment = state.open_front();
+            (segment.is_padded, segment.has_unsynced) = (false, false);
+        }
+        self.write_index(FileKind::OffsetIndex, None, |segment| &mut segment.offset_index).await?;
+        self.write_index(FileKind::TimeIndex, None, |segment| &mut segment.time_index).await?;
+        Ok(file)
+    }
+
+    /// Writes the index entries that are not on disk: up to `count` without a sync, or all of them, with
+    /// the exact length and durable.
+    async fn write_index<E: IndexEntry>(
+        &self,
+        kind: FileKind,
+        count: Option<usize>,
+        index_of: impl Fn(&mut OpenSegment<D>) -> &mut GrowingIndex<E>,
+    ) -> Result<(), LogError> {
+        let disk = self.core.env.disk();
+        let (path, pending, is_new) = {
+            let mut state = self.core.state.borrow_mut();
+            let dir = state.dir.clone();
+            let segment = state.open_front();
+            let path = file_path(&dir, kind, segment.base_offset);
+            let index = index_of(segment);
+            let pending = index.pending(count.unwrap_or(index.count()), BLOCK);
+            (path, pending, index.persisted_len() == 0)
+        };
+        if pending.is_none() && count.is_some() {
+            return Ok(());
+        }
+        let file = if is_new {
+            open_or_create(disk, &path).await?
+        } else {
+            disk.open(&path, OpenMode::Write).await?
+        };
+        if let Some(mut pending) = pending {
+            let known = file.read_at(pending.position, pending.missing).await?;
+            if known.len() != pending.missing {
+                let reason = format!("expected {} bytes, found {}", pending.missing, known.len());
+                return Err(LogError::Corrupt { file: path, position: pending.position, reason });
+            }
+            pending.bytes[..pending.missing].copy_from_slice(&known);
+            write_padded(disk, &file, pending.position, &pending.bytes, WriteSync::None).await?;
+            let mut state = self.core.state.borrow_mut();
+            index_of(state.open_front()).mark_persisted(pending.count, INDEX_ENTRIES_KEPT);
+        }
+        if count.is_none() {
+            let len = index_of(self.core.state.borrow_mut().open_front()).persisted_len();
+            file.truncate(len).await?;
+            file.sync_data().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the producer state at `offset`. Without a sync it may be lost, which its checksum shows.
+    async fn write_snapshot(&self, offset: Offset, contents: &[u8], sync: WriteSync) -> Result<(), LogError> {
+        let path = {
+            let state = self.core.state.borrow();
+            if state.snapshots.contains(&offset) && sync == WriteSync::None {
+                return Ok(());
+            }
+            file_path(&state.dir, FileKind::Snapshot, offset)
+        };
+        write_small_file(self.core.env.disk(), &path, contents, sync).await?;
+        self.core.state.borrow_mut().snapshots.insert(offset);
+        Ok(())
+    }
+
+    /// Removes snapshots below `offset` that belong to no segment.
+    async fn remove_stray_snapshots(&self, offset: Offset) -> Result<(), LogError> {
+        let stray: Vec<_> = {
+            let state = self.core.state.borrow();
+            state.snapshots.range(..offset).copied().filter(|offset| !state.is_base(*offset)).collect()
+        };
+        for offset in stray {
+            let path = file_path(&self.core.dir(), FileKind::Snapshot, offset);
+            remove_if_there(self.core.env.disk(), &path).await?;
+            self.core.state.borrow_mut().snapshots.remove(&offset);
+        }
+        Ok(())
+    }
+
+    async fn write_epochs(&self) -> Result<(), LogError> {
+        let (path, contents) = {
+            let mut state = self.core.state.borrow_mut();
+            if !std::mem::take(&mut state.epochs_dirty) {
+                return Ok(());
+            }
+            (state.dir.join(EPOCHS_NAME), state.epochs.format())
+        };
+        Ok(self.core.env.disk().replace_file(&path, &contents).await?)
+    }
+
+    /// What spares a recovery the bytes before `capture.offset`, which are durable.
+    async fn write_checkpoint(&self, capture: Capture) -> Result<(), LogError> {
+        let Capture { offset, snapshot, offset_entries, time_entries } = capture;
+        assert!(offset <= self.core.state.borrow().synced_end_offset, "the state of durable records");
+        let has_file = self.core.state.borrow_mut().open_front().exists;
+        if has_file {
+            let (kind, count) = (FileKind::OffsetIndex, Some(offset_entries));
+            self.write_index(kind, count, |segment| &mut segment.offset_index).await?;
+            let (kind, count) = (FileKind::TimeIndex, Some(time_entries));
+            self.write_index(kind, count, |segment| &mut segment.time_index).await?;
+        }
+        self.write_snapshot(offset, &snapshot, WriteSync::None).await?;
+        self.remove_stray_snapshots(offset).await?;
+        let mut state = self.core.state.borrow_mut();
+        state.checkpointed_offset = offset;
+        state.bytes_since_checkpoint = 0;
+        state.is_clean = false;
+        Ok(())
+    }
+
+    async fn run_close(&mut self) -> Result<(), LogError> {
+        self.run(WriteSync::Data, false).await?;
+        let (is_clean, has_file, end) = {
+            let mut state = self.core.state.borrow_mut();
+            (state.is_clean, state.open_front().exists, state.staged_end_offset)
+        };
+        if is_clean {
+            return Ok(());
+        }
+        if has_file {
+            self.trim_front().await?;
+        }
+        let snapshot = self.core.state.borrow().producers.encode_snapshot();
+        self.write_snapshot(end, &snapshot, WriteSync::Data).await?;
+        self.remove_stray_snapshots(end).await?;
+        self.core.env.disk().sync_dir(&self.core.dir()).await?;
+        let mut state = self.core.state.borrow_mut();
+        state.checkpointed_offset = end;
+        state.bytes_since_checkpoint = 0;
+        state.is_clean = true;
+        state.open_front().file = None;
+        Ok(())
+    }
+}
+
+/// Keeps written chunks for readers.
+fn cache_chunks<D: Disk>(
+    core: &Core<D>,
+    segment: &OpenSegment<D>,
+    work: &FrontWork<<D::Buf as DiskBuf>::Shared>,
+) {
+    let mut cache = core.env.blocks().borrow_mut();
+    for chunk in &work.chunks {
+        cache.insert(segment.ids.log, chunk.position, chunk.bytes.clone(), chunk.charge);
+    }
+}
+
+/// Writes a chunk whole, however short the writes are.
+async fn write_chunk<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    chunk: &FrozenChunk<<D::Buf as DiskBuf>::Shared>,
+    sync: WriteSync,
+) -> Result<(), DiskError> {
+    write_shared(disk, file, chunk.shared.clone(), chunk.position, sync).await
+}
+
+async fn write_shared<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    shared: <D::Buf as DiskBuf>::Shared,
+    position: u64,
+    sync: WriteSync,
+) -> Result<(), DiskError> {
+    let bytes = D::Buf::bytes(&shared);
+    let mut written = file.write_at(shared, position, sync).await?;
+    while written < bytes.len() {
+        assert!(0 < written && written.is_multiple_of(BLOCK), "a write of {written} bytes");
+        let rest = padded_buf(disk, &bytes[written..]).freeze();
+        written += file.write_at(rest, position + written as u64, sync).await?;
+    }
+    Ok(())
+}
+
+/// Writes `bytes` and zeros up to the end of the block.
+async fn write_padded<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    position: u64,
+    bytes: &[u8],
+    sync: WriteSync,
+) -> Result<(), DiskError> {
+    write_shared(disk, file, padded_buf(disk, bytes).freeze(), position, sync).await
+}
+
+async fn open_or_create<D: Disk>(disk: &D, path: &Path) -> Result<D::File, DiskError> {
+    match disk.open(path, OpenMode::CreateNew).await {
+        Err(error) if error.kind == DiskErrorKind::AlreadyExists => disk.open(path, OpenMode::Write).await,
+        other => other,
+    }
+}
+
+/// Writes a small file anew, under its own name: what is in it must show whether it is whole.
+pub(super) async fn write_small_file<D: Disk>(
+    disk: &D,
+    path: &Path,
+    contents: &[u8],
+    sync: WriteSync,
+) -> Result<(), DiskError> {
+    let file = open_or_create(disk, path).await?;
+    if !contents.is_empty() {
+        write_padded(disk, &file, 0, contents, WriteSync::None).await?;
+    }
+    file.truncate(contents.len() as u64).await?;
+    if sync == WriteSync::Data {
+        file.sync_data().await?;
+    }
+    Ok(())
+}
+
+/// Removes a file that may be gone already.
+pub(super) async fn remove_if_there<D: Disk>(disk: &D, path: &Path) -> Result<(), DiskError> {
+    match disk.remove_file(path).await {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
+impl<D: Disk> State<D> {
+    /// Whether a segment begins at `offset`.
+    pub(super) fn is_base(&self, offset: Offset) -> bool {
+        let in_closed = self.closed.binary_search_by_key(&offset, |segment| segment.view.base_offset);
+        in_closed.is_ok() || self.open.iter().any(|segment| segment.base_offset == offset)
+    }
+
+    /// The path of a file of the segment that begins at `base_offset`.
+    pub(super) fn path_of(&self, kind: FileKind, base_offset: Offset) -> PathBuf {
+        file_path(&self.dir, kind, base_offset)
+    }
 }

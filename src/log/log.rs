@@ -1,7 +1,9 @@
-//! The log of one partition.
+//! The log of one partition: its state, and the operations that need no I/O.
 
-use std::marker::PhantomData;
-use std::path::Path;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::disk::{Disk, WriteSync};
 use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicId, TopicPartition};
@@ -9,19 +11,166 @@ use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicId, TopicPar
 use super::append::{AppendContext, AppendInfo, BatchToAppend};
 use super::config::LogConfig;
 use super::env::LogEnv;
+use super::epoch_cache::EpochCache;
 use super::error::{AppendError, LogError, ReadError};
 use super::flush::FlushOutcome;
+use super::partition_metadata;
+use super::producer_state::ProducerState;
 use super::read::{ReadOutcome, TimestampOffset};
-use super::recovery::{OpenWith, RecoveryReport};
+use super::recovery::{BrokenRange, OpenWith, RecoveryReport};
+use super::retention::DeletedSegment;
+use super::segment::{ClosedSegment, OpenSegment};
 
-/// A handle on the log of one partition; clones share it.
+/// Ends of flushes that are remembered with their positions.
+const MARKS_MAX: usize = 16;
+
+/// A handle on the log of one partition; clones share it. See the module.
 pub struct Log<D: Disk> {
-    disk: PhantomData<D>,
+    pub(super) core: Rc<Core<D>>,
 }
 
-#[expect(clippy::unimplemented, unused_variables, reason = "signatures land first")]
+impl<D: Disk> Clone for Log<D> {
+    fn clone(&self) -> Self {
+        Self { core: self.core.clone() }
+    }
+}
+
+pub(super) struct Core<D: Disk> {
+    pub(super) env: LogEnv<D>,
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    /// Not borrowed across an await.
+    pub(super) state: RefCell<State<D>>,
+    pub(super) is_flushing: Cell<bool>,
+}
+
+/// What changes in a log. `log_start <= synced_end <= written_end <= staged_end`.
+pub(super) struct State<D: Disk> {
+    pub(super) dir: Rc<Path>,
+    pub(super) config: Rc<LogConfig>,
+    /// Ascending; every closed segment ends where the next one, or the first open one, begins.
+    pub(super) closed: Vec<Rc<ClosedSegment>>,
+    /// The first is written, the last is appended to; those before the last wait to be closed. Never
+    /// empty.
+    pub(super) open: VecDeque<OpenSegment<D>>,
+    pub(super) log_start_offset: Offset,
+    pub(super) synced_end_offset: Offset,
+    pub(super) written_end_offset: Offset,
+    pub(super) staged_end_offset: Offset,
+    /// Where the latest flushes ended, ascending.
+    pub(super) marks: VecDeque<FlushMark>,
+    /// When the oldest record that is not synced was appended.
+    pub(super) unsynced_since: Option<Timestamp>,
+    pub(super) producers: ProducerState,
+    /// Offsets of the producer snapshots on disk.
+    pub(super) snapshots: BTreeSet<Offset>,
+    pub(super) epochs: EpochCache,
+    /// The epochs differ from their file.
+    pub(super) epochs_dirty: bool,
+    /// A recovery reads from here, at most.
+    pub(super) checkpointed_offset: Offset,
+    /// Bytes written since the last checkpoint.
+    pub(super) bytes_since_checkpoint: u64,
+    /// The files are as a clean start wants them.
+    pub(super) is_clean: bool,
+    pub(super) broken: Vec<BrokenRange>,
+    pub(super) deleted: Vec<DeletedSegment>,
+    /// Where the last read of the disk ended, to tell sequential readers.
+    pub(super) last_disk_read_end: u64,
+    /// The first failure of a write or sync.
+    pub(super) offline: Option<String>,
+}
+
+/// The end of a flush.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FlushMark {
+    pub(super) offset: Offset,
+    pub(super) segment_base: Offset,
+    pub(super) position: u64,
+}
+
+impl<D: Disk> State<D> {
+    /// The segment that is appended to.
+    pub(super) fn open_back(&self) -> &OpenSegment<D> {
+        self.open.back().expect("there is always an open segment")
+    }
+
+    /// The segment that is written.
+    pub(super) fn open_front(&mut self) -> &mut OpenSegment<D> {
+        self.open.front_mut().expect("there is always an open segment")
+    }
+
+    /// The end of what is staged moved to the kernel, and with `synced` to the device.
+    pub(super) fn advance_written(&mut self, end: Offset, synced: bool) {
+        assert!(self.written_end_offset <= end, "end {end} after {}", self.written_end_offset);
+        assert!(end <= self.staged_end_offset, "end {end}, staged {}", self.staged_end_offset);
+        self.written_end_offset = end;
+        if synced {
+            self.synced_end_offset = end;
+            if end == self.staged_end_offset {
+                self.unsynced_since = None;
+            }
+        }
+        let front = self.open.front().expect("there is always an open segment");
+        let (segment_base, position) = (front.base_offset, front.written_len);
+        if self.marks.back().is_none_or(|mark| mark.offset < end) {
+            self.marks.push_back(FlushMark { offset: end, segment_base, position });
+        }
+        if MARKS_MAX < self.marks.len() {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Bytes of the segments before the open ones.
+    fn closed_len(&self) -> u64 {
+        self.closed.iter().map(|segment| segment.view.len).sum()
+    }
+
+    /// About where in the log, in bytes from its first segment, the batch of `offset` begins.
+    fn estimated_position(&self, offset: Offset) -> u64 {
+        let mut before = 0;
+        let closed = self.closed.iter().map(|segment| (segment.view.base_offset, segment.view.len));
+        let open = self.open.iter().map(|segment| (segment.base_offset, segment.staged_len()));
+        let mut segments = closed.chain(open).peekable();
+        while let Some((base, len)) = segments.next() {
+            let end = segments.peek().map_or(self.staged_end_offset, |(next, _)| *next);
+            if offset < end {
+                let mark = self.marks.iter().find(|mark| mark.offset == offset && mark.segment_base == base);
+                let share = || {
+                    let (part, whole) = ((offset - base).max(0) as u128, (end - base).max(1) as u128);
+                    (u128::from(len) * part / whole) as u64
+                };
+                return before + mark.map_or_else(share, |mark| mark.position);
+            }
+            before += len;
+        }
+        before
+    }
+}
+
+impl<D: Disk> Core<D> {
+    pub(super) fn dir(&self) -> Rc<Path> {
+        self.state.borrow().dir.clone()
+    }
+
+    pub(super) fn check_online(&self) -> Result<(), LogError> {
+        match &self.state.borrow().offline {
+            None => Ok(()),
+            Some(cause) => Err(LogError::Offline { cause: cause.clone() }),
+        }
+    }
+
+    /// Ends all writing after a failure. The first cause is kept.
+    pub(super) fn take_offline(&self, cause: String) {
+        self.state.borrow_mut().offline.get_or_insert(cause);
+    }
+}
+
 impl<D: Disk> Log<D> {
     /// Creates the directory of a new, empty log below the log directory `parent`. Durable on return.
+    ///
+    /// # Errors
+    /// A directory that holds files of another topic id is `Corrupt`.
     pub async fn create(
         env: LogEnv<D>,
         parent: &Path,
@@ -30,10 +179,62 @@ impl<D: Disk> Log<D> {
         config: LogConfig,
         now: Timestamp,
     ) -> Result<Self, LogError> {
-        unimplemented!()
+        let dir = parent.join(topic_partition.dir_name());
+        env.disk().create_dir_all(&dir).await?;
+        partition_metadata::write(env.disk(), &dir, topic_id).await?;
+        env.disk().sync_dir(parent).await?;
+        Ok(Self::empty(env, dir, topic_partition, topic_id, Offset::ZERO, config, now))
+    }
+
+    /// A log without records that begins at `start`.
+    pub(super) fn empty(
+        env: LogEnv<D>,
+        dir: PathBuf,
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        start: Offset,
+        config: LogConfig,
+        now: Timestamp,
+    ) -> Self {
+        let active = OpenSegment::new(&env, start, &config, now);
+        let state = State {
+            dir: dir.into(),
+            config: Rc::new(config),
+            closed: Vec::new(),
+            open: VecDeque::from([active]),
+            log_start_offset: start,
+            synced_end_offset: start,
+            written_end_offset: start,
+            staged_end_offset: start,
+            marks: VecDeque::new(),
+            unsynced_since: None,
+            producers: ProducerState::default(),
+            snapshots: BTreeSet::new(),
+            epochs: EpochCache::default(),
+            epochs_dirty: false,
+            checkpointed_offset: start,
+            bytes_since_checkpoint: 0,
+            is_clean: true,
+            broken: Vec::new(),
+            deleted: Vec::new(),
+            last_disk_read_end: 0,
+            offline: None,
+        };
+        let core = Core {
+            env,
+            topic_partition,
+            topic_id,
+            state: RefCell::new(state),
+            is_flushing: Cell::new(false),
+        };
+        Self { core: Rc::new(core) }
     }
 
     /// Opens the log below the log directory `parent`, recovering it unless it was closed cleanly.
+    ///
+    /// # Errors
+    /// Only what keeps the whole log from being served; damage that leaves the rest readable is in the
+    /// report.
     pub async fn open(
         env: LogEnv<D>,
         parent: &Path,
@@ -42,47 +243,62 @@ impl<D: Disk> Log<D> {
         with: OpenWith,
         now: Timestamp,
     ) -> Result<(Self, RecoveryReport), LogError> {
-        unimplemented!()
+        super::recovery::open(env, parent, topic_partition, config, with, now).await
     }
 
     /// The partition.
     pub fn topic_partition(&self) -> &TopicPartition {
-        unimplemented!()
+        &self.core.topic_partition
     }
 
     /// The topic's id, from `partition.metadata`.
     pub fn topic_id(&self) -> TopicId {
-        unimplemented!()
+        self.core.topic_id
     }
 
     /// The first offset that may be read.
     pub fn log_start_offset(&self) -> Offset {
-        unimplemented!()
+        self.core.state.borrow().log_start_offset
     }
 
     /// The offset the next record will get.
     pub fn staged_end_offset(&self) -> Offset {
-        unimplemented!()
+        self.core.state.borrow().staged_end_offset
     }
 
     /// Everything below survives the process.
     pub fn written_end_offset(&self) -> Offset {
-        unimplemented!()
+        self.core.state.borrow().written_end_offset
     }
 
-    /// Everything below survives the machine.
+    /// Everything below survives the machine: the log's recovery point.
     pub fn synced_end_offset(&self) -> Offset {
-        unimplemented!()
+        self.core.state.borrow().synced_end_offset
     }
 
     /// Whether a flush has something to do: staged batches, a roll, or a new leader epoch.
     pub fn has_staged(&self) -> bool {
-        unimplemented!()
+        let state = self.core.state.borrow();
+        let is_staged = state.written_end_offset < state.staged_end_offset || 1 < state.open.len();
+        state.offline.is_none() && (is_staged || state.epochs_dirty)
     }
 
     /// Bytes staged and not yet written. The driver makes producers wait beyond a bound of its own.
     pub fn staged_bytes(&self) -> u64 {
-        unimplemented!()
+        let state = self.core.state.borrow();
+        state.open.iter().map(|segment| segment.staged_len() - segment.written_len).sum()
+    }
+
+    /// When `flush.ms` asks for the next sync; `None` while everything is synced or it never does.
+    pub fn sync_due(&self) -> Option<Timestamp> {
+        let state = self.core.state.borrow();
+        let never = state.config.flush_ms == i64::MAX || state.offline.is_some();
+        state.unsynced_since.filter(|_| !never).map(|since| since.saturating_add_ms(state.config.flush_ms))
+    }
+
+    /// The cause, when a failed write or sync ended all writing.
+    pub fn offline_cause(&self) -> Option<String> {
+        self.core.state.borrow().offline.clone()
     }
 
     /// Assigns offsets to `batches` and stages them. All of them are stored, or none.
@@ -91,23 +307,44 @@ impl<D: Disk> Log<D> {
         batches: &[BatchToAppend<'_>],
         context: AppendContext,
     ) -> Result<AppendInfo, AppendError> {
-        unimplemented!()
+        self.core.state.borrow_mut().append(&self.core.env, batches, context)
     }
 
     /// Writes what is staged, and with [`WriteSync::Data`] makes it and everything before it durable.
-    /// One flush at a time per log; dropping the future midway takes the log offline.
+    /// One flush at a time per log.
+    ///
+    /// # Errors
+    /// Any failure takes the log offline: what was staged is lost, what was written stays readable.
+    ///
+    /// # Panics
+    /// If another flush of this log is under way. A future dropped midway takes the log offline.
     pub async fn flush(&self, want: WriteSync) -> Result<FlushOutcome, LogError> {
-        unimplemented!()
+        super::flush::flush(&self.core, want, false).await
     }
 
     /// Makes everything durable and bounds what a recovery has to scan: indexes and producer state are
-    /// written. Returns the recovery point. Counts as a flush.
+    /// written. Returns the recovery point. Counts as a flush; see [`Log::flush`].
     pub async fn checkpoint(&self) -> Result<Offset, LogError> {
-        unimplemented!()
+        if !self.needs_checkpoint() {
+            return Ok(self.synced_end_offset());
+        }
+        super::flush::flush(&self.core, WriteSync::Data, true).await?;
+        Ok(self.synced_end_offset())
+    }
+
+    /// Whether a checkpoint would spare a recovery anything.
+    pub fn needs_checkpoint(&self) -> bool {
+        let state = self.core.state.borrow();
+        state.offline.is_none() && state.checkpointed_offset < state.staged_end_offset
+    }
+
+    /// Bytes written since the last checkpoint: about what a recovery would have to scan.
+    pub fn bytes_since_checkpoint(&self) -> u64 {
+        self.core.state.borrow().bytes_since_checkpoint
     }
 
     /// Reads batches from the one that holds `from`, all below `upto`, at most `max_bytes` bytes; with
-    /// `min_one`, the first batch whole whatever its size.
+    /// `min_one`, the first batch whole whatever its size. `upto` is at most the written end.
     pub async fn read(
         &self,
         from: Offset,
@@ -115,12 +352,17 @@ impl<D: Disk> Log<D> {
         max_bytes: usize,
         min_one: bool,
     ) -> Result<ReadOutcome, ReadError> {
-        unimplemented!()
+        super::read::read(&self.core, from, upto, max_bytes, min_one).await
     }
 
-    /// About how many bytes the batches from `from` to `upto` have; exact at the ends of flushes.
+    /// About how many bytes the batches from `from` to `upto` have; exact at the ends of recent flushes.
     pub fn bytes_available(&self, from: Offset, upto: Offset) -> u64 {
-        unimplemented!()
+        if upto <= from {
+            return 0;
+        }
+        let state = self.core.state.borrow();
+        // At least one: where there are records, there are bytes.
+        state.estimated_position(upto).saturating_sub(state.estimated_position(from)).max(1)
     }
 
     /// The first record below `upto` whose timestamp is at least `timestamp`.
@@ -129,73 +371,132 @@ impl<D: Disk> Log<D> {
         timestamp: Timestamp,
         upto: Offset,
     ) -> Result<Option<TimestampOffset>, ReadError> {
-        unimplemented!()
+        super::time_lookup::offset_for_timestamp(&self.core, timestamp, upto).await
     }
 
     /// The first record below `upto` with the highest timestamp (ListOffsets -3).
     pub async fn max_timestamp_offset(&self, upto: Offset) -> Result<Option<TimestampOffset>, ReadError> {
-        unimplemented!()
+        super::time_lookup::max_timestamp_offset(&self.core, upto).await
     }
 
     /// The last epoch that is not after `epoch`, and its end offset; `UNKNOWN` for both when this log
     /// cannot tell (`LeaderEpochFileCache.endOffsetFor`).
     pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
-        unimplemented!()
+        let state = self.core.state.borrow();
+        state.epochs.end_offset_for(epoch, state.written_end_offset)
     }
 
     /// The epoch of the latest leader that is known.
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
-        unimplemented!()
+        self.core.state.borrow().epochs.latest()
+    }
+
+    /// The epoch in which the record at `offset` was appended.
+    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.core.state.borrow().epochs.epoch_for_offset(offset)
     }
 
     /// A leader begins its reign: records from `offset` on are its own. Durable with the next flush.
     pub fn start_epoch(&self, epoch: LeaderEpoch, offset: Offset) {
-        unimplemented!()
+        let mut state = self.core.state.borrow_mut();
+        state.epochs_dirty |= state.epochs.assign(epoch, offset);
     }
 
-    /// Stages a roll when the active segment is too old. The next flush does it.
+    /// Stages a roll when the active segment is older than `segment.ms`. The next flush does it.
     pub fn roll_if_due(&self, now: Timestamp) -> bool {
-        unimplemented!()
+        let mut state = self.core.state.borrow_mut();
+        let state = &mut *state;
+        let back = state.open_back();
+        let is_due = 0 < back.staged_len() && back.is_roll_time(&state.config, now, now);
+        if is_due && state.offline.is_none() {
+            state.stage_roll(&self.core.env, now);
+        }
+        is_due
+    }
+
+    /// Stages a roll whatever the age. The next flush does it; an empty segment stays.
+    pub fn roll(&self, now: Timestamp) {
+        let mut state = self.core.state.borrow_mut();
+        if 0 < state.open_back().staged_len() && state.offline.is_none() {
+            state.stage_roll(&self.core.env, now);
+        }
     }
 
     /// Deletes closed segments past the retention limits whose records are all below `upto`. Returns how
     /// many; their files are renamed and go with a later [`Log::remove_deleted`].
     pub async fn enforce_retention(&self, now: Timestamp, upto: Offset) -> Result<usize, LogError> {
-        unimplemented!()
+        super::retention::enforce(&self.core, now, upto).await
     }
 
-    /// Removes the files of segments that were deleted `file.delete.delay.ms` ago.
+    /// Removes the files of segments that were deleted `file.delete.delay.ms` ago. Returns how many.
     pub async fn remove_deleted(&self, now: Timestamp) -> Result<usize, LogError> {
-        unimplemented!()
+        super::retention::remove_deleted(&self.core, now).await
+    }
+
+    /// Records below `offset` are deleted; never moves back, nor beyond the written end. Whether it moved.
+    pub fn raise_log_start(&self, offset: Offset) -> bool {
+        let mut state = self.core.state.borrow_mut();
+        let moves = state.log_start_offset < offset && offset <= state.written_end_offset;
+        if moves {
+            state.log_start_offset = offset;
+            state.epochs_dirty |= state.epochs.truncate_from_start(offset);
+        }
+        moves
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Rc<LogConfig> {
+        self.core.state.borrow().config.clone()
     }
 
     /// Applies a changed configuration from the next append on.
     pub fn update_config(&self, config: LogConfig) {
-        unimplemented!()
+        self.core.state.borrow_mut().config = Rc::new(config);
     }
 
     /// Bytes of all segments, staged ones included.
     pub fn size_bytes(&self) -> u64 {
-        unimplemented!()
+        let state = self.core.state.borrow();
+        let open: u64 = state.open.iter().map(OpenSegment::staged_len).sum();
+        state.closed_len() + open
     }
 
-    /// Producers with sequence state.
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        let state = self.core.state.borrow();
+        state.closed.len() + state.open.len()
+    }
+
+    /// Producers with sequence state, ascending.
     pub fn active_producers(&self) -> Vec<ProducerId> {
-        unimplemented!()
+        self.core.state.borrow().producers.producer_ids()
     }
 
     /// Forgets producers that were idle for `producer.id.expiration.ms`.
     pub fn expire_producers(&self, now: Timestamp) {
-        unimplemented!()
+        let mut state = self.core.state.borrow_mut();
+        let expiration_ms = state.config.producer_id_expiration_ms;
+        state.producers.expire(now, expiration_ms);
     }
 
     /// Lets go of buffers and open files of a log that is not written.
     pub fn release_idle(&self) {
-        unimplemented!()
+        if self.core.is_flushing.get() {
+            return;
+        }
+        let mut state = self.core.state.borrow_mut();
+        state.marks.clear();
+        for segment in &mut state.open {
+            segment.tail.release();
+            // A file with unsynced bytes stays: a later sync must reach it however it is buffered.
+            if !segment.has_unsynced {
+                segment.file = None;
+            }
+        }
     }
 
     /// Flushes, cuts files to their exact length and writes what a clean start needs. No append after.
     pub async fn close_clean(&self) -> Result<(), LogError> {
-        unimplemented!()
+        super::flush::close_clean(&self.core).await
     }
 }

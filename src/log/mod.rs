@@ -18,16 +18,26 @@
 
 mod append;
 mod block_cache;
+mod checkpoint;
 mod config;
 mod env;
+mod epoch_cache;
 mod error;
 mod file_cache;
 mod flush;
+mod index;
 #[expect(clippy::module_inception, reason = "the main type of the module, in the file of its name")]
 mod log;
 mod log_dir;
+mod partition_metadata;
+mod producer_state;
 mod read;
 mod recovery;
+mod retention;
+mod segment;
+mod segment_reader;
+mod tail;
+mod time_lookup;
 
 pub use append::{AppendContext, AppendInfo, AppendOrigin, BatchToAppend};
 pub use block_cache::BlockCache;
@@ -40,3 +50,6 @@ pub use log::Log;
 pub use log_dir::{LogDir, MetaProperties};
 pub use read::{ReadOutcome, TimestampOffset};
 pub use recovery::{BrokenRange, OpenWith, RecoveryReport, Truncation};
+
+#[cfg(test)]
+mod tests;

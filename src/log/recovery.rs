@@ -2,7 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::types::Offset;
+use std::path::Path;
+
+use crate::disk::Disk;
+use crate::types::{Offset, Timestamp, TopicPartition};
+
+use super::config::LogConfig;
+use super::env::LogEnv;
+use super::error::LogError;
+use super::log::Log;
 
 /// What is known about a log before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,4 +65,16 @@ pub struct RecoveryReport {
     pub broken: Vec<BrokenRange>,
     /// Segments whose indexes were built anew.
     pub rebuilt_indexes: usize,
+}
+
+#[expect(clippy::unimplemented, unused_variables, reason = "the signature lands first")]
+pub(super) async fn open<D: Disk>(
+    env: LogEnv<D>,
+    parent: &Path,
+    topic_partition: TopicPartition,
+    config: LogConfig,
+    with: OpenWith,
+    now: Timestamp,
+) -> Result<(Log<D>, RecoveryReport), LogError> {
+    unimplemented!()
 }

@@ -1,0 +1,301 @@
+//! A segment: one `.log` file with its indexes, closed or still growing.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::disk::{Disk, DiskBuf};
+use crate::record::batch::BatchHeader;
+use crate::types::{Offset, Timestamp};
+
+use super::block_cache::FileId;
+use super::config::LogConfig;
+use super::env::LogEnv;
+use super::index::{GrowingIndex, IndexEntry, OffsetEntry, TimeEntry};
+use super::tail::Tail;
+
+/// Digits of the base offset in a file name.
+const NAME_DIGITS: usize = 20;
+
+/// The files of a segment and those beside it, by their suffix (`LogFileUtils`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum FileKind {
+    Log,
+    OffsetIndex,
+    TimeIndex,
+    TxnIndex,
+    Snapshot,
+}
+
+impl FileKind {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TxnIndex, Self::Snapshot];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Log => ".log",
+            Self::OffsetIndex => ".index",
+            Self::TimeIndex => ".timeindex",
+            Self::TxnIndex => ".txnindex",
+            Self::Snapshot => ".snapshot",
+        }
+    }
+
+    /// The file of this kind for `offset`.
+    pub(super) fn name(self, offset: Offset) -> String {
+        format!("{:0width$}{}", offset.0, self.suffix(), width = NAME_DIGITS)
+    }
+
+    /// Reads a file name back.
+    pub(super) fn parse(name: &str) -> Option<(Self, Offset)> {
+        let (digits, _) = name.split_at_checked(NAME_DIGITS)?;
+        let kind = Self::ALL.into_iter().find(|kind| &name[NAME_DIGITS..] == kind.suffix())?;
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some((kind, Offset(digits.parse().ok()?)))
+    }
+}
+
+/// The ids of a segment's files in the shard's caches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SegmentIds {
+    pub(super) log: FileId,
+    pub(super) offset_index: FileId,
+    pub(super) time_index: FileId,
+}
+
+impl SegmentIds {
+    pub(super) fn new<D: Disk>(env: &LogEnv<D>) -> Self {
+        Self { log: env.new_file_id(), offset_index: env.new_file_id(), time_index: env.new_file_id() }
+    }
+
+    pub(super) fn all(self) -> [FileId; 3] {
+        [self.log, self.offset_index, self.time_index]
+    }
+}
+
+/// The highest timestamp of a segment, and the last offset of the first batch that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MaxTimestamp {
+    pub(super) timestamp: Timestamp,
+    pub(super) offset: Offset,
+}
+
+/// What a reader needs to know of a segment; a copy taken before I/O stays true.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SegmentView {
+    pub(super) base_offset: Offset,
+    pub(super) ids: SegmentIds,
+    /// Bytes of whole batches that may be read.
+    pub(super) len: u64,
+    /// Bytes of the index entries on disk.
+    pub(super) offset_index_len: u64,
+    pub(super) time_index_len: u64,
+}
+
+/// A segment that is not written any more.
+#[derive(Debug)]
+pub(super) struct ClosedSegment {
+    pub(super) view: SegmentView,
+    /// Loaded when first asked for.
+    pub(super) max_timestamp: Cell<Option<MaxTimestamp>>,
+}
+
+impl ClosedSegment {
+    /// An open segment that was written, cut and synced.
+    pub(super) fn from_open<D: Disk>(segment: &OpenSegment<D>) -> Self {
+        assert_eq!(segment.staged_len(), segment.written_len, "everything was written");
+        Self { view: segment.view(), max_timestamp: Cell::new(Some(segment.max_timestamp)) }
+    }
+}
+
+/// A segment that is written, or waits for the one before it to be closed.
+pub(super) struct OpenSegment<D: Disk> {
+    pub(super) base_offset: Offset,
+    pub(super) ids: SegmentIds,
+    /// What is staged.
+    pub(super) tail: Tail<D::Buf>,
+    /// The offset after the last staged batch.
+    pub(super) staged_end_offset: Offset,
+    /// Bytes the kernel has.
+    pub(super) written_len: u64,
+    /// The file holds `written_len` bytes padded to a whole block.
+    pub(super) is_padded: bool,
+    pub(super) offset_index: GrowingIndex<OffsetEntry>,
+    pub(super) time_index: GrowingIndex<TimeEntry>,
+    pub(super) max_timestamp: MaxTimestamp,
+    /// Bytes since the batch that has the last offset-index entry, that batch included.
+    pub(super) bytes_since_index_entry: u64,
+    /// The max timestamp of the first batch, from which the segment ages; loaded with the first flush.
+    pub(super) first_timestamp: FirstTimestamp,
+    pub(super) created: Timestamp,
+    pub(super) roll_jitter_ms: i64,
+    /// The file, while it is written.
+    pub(super) file: Option<Rc<D::File>>,
+    pub(super) exists: bool,
+    /// The file's name is durable.
+    pub(super) is_name_synced: bool,
+    /// Completed writes that are not durable.
+    pub(super) has_unsynced: bool,
+    /// The producer state at the base offset, to be written when the segment before is closed.
+    pub(super) base_snapshot: Option<Vec<u8>>,
+}
+
+/// What is known of the timestamp of a segment's first batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstTimestamp {
+    /// The segment has no batch.
+    Empty,
+    /// It has, but it was not read since the log was opened.
+    NotLoaded,
+    /// The first batch's max timestamp.
+    Loaded(Timestamp),
+}
+
+impl<D: Disk> OpenSegment<D> {
+    /// A new segment without batches or file.
+    pub(super) fn new(env: &LogEnv<D>, base_offset: Offset, config: &LogConfig, now: Timestamp) -> Self {
+        Self {
+            base_offset,
+            ids: SegmentIds::new(env),
+            tail: Tail::new(0),
+            staged_end_offset: base_offset,
+            written_len: 0,
+            is_padded: false,
+            offset_index: GrowingIndex::new(),
+            time_index: GrowingIndex::new(),
+            max_timestamp: MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset },
+            bytes_since_index_entry: 0,
+            first_timestamp: FirstTimestamp::Empty,
+            created: now,
+            roll_jitter_ms: env.jitter_ms(config.segment_jitter_ms.min(config.segment_ms)),
+            file: None,
+            exists: false,
+            is_name_synced: false,
+            has_unsynced: false,
+            base_snapshot: None,
+        }
+    }
+
+    /// Bytes of the segment, staged ones included.
+    pub(super) fn staged_len(&self) -> u64 {
+        self.tail.end()
+    }
+
+    pub(super) fn view(&self) -> SegmentView {
+        SegmentView {
+            base_offset: self.base_offset,
+            ids: self.ids,
+            len: self.written_len,
+            offset_index_len: self.offset_index.persisted_len(),
+            time_index_len: self.time_index.persisted_len(),
+        }
+    }
+
+    /// Accounts for a batch at `position` whose offsets are assigned: `LogSegment.append`.
+    pub(super) fn add_batch(&mut self, header: &BatchHeader, position: u64, index_interval_bytes: u32) {
+        let last_offset = header.last_offset();
+        if self.first_timestamp == FirstTimestamp::Empty {
+            self.first_timestamp = FirstTimestamp::Loaded(header.max_timestamp);
+        }
+        if self.max_timestamp.timestamp < header.max_timestamp {
+            self.max_timestamp = MaxTimestamp { timestamp: header.max_timestamp, offset: last_offset };
+        }
+        if u64::from(index_interval_bytes) < self.bytes_since_index_entry {
+            self.offset_index.push(OffsetEntry {
+                relative_offset: (last_offset - self.base_offset) as u32,
+                position: u32::try_from(position).expect("a segment is at most 2 GiB long"),
+            });
+            self.push_max_timestamp();
+            self.bytes_since_index_entry = 0;
+        }
+        self.bytes_since_index_entry += header.total_len() as u64;
+        self.staged_end_offset = header.next_offset();
+    }
+
+    /// `TimeIndex.maybeAppend` of the highest timestamp so far.
+    pub(super) fn push_max_timestamp(&mut self) {
+        let last = self.time_index.last().map_or(Timestamp::NONE.0, |entry| entry.timestamp);
+        if last < self.max_timestamp.timestamp.0 {
+            self.time_index.push(TimeEntry {
+                timestamp: self.max_timestamp.timestamp.0,
+                relative_offset: (self.max_timestamp.offset - self.base_offset) as u32,
+            });
+        }
+    }
+
+    /// `LogSegment.shouldRoll` before an append of `bytes`.
+    pub(super) fn should_roll(&self, config: &LogConfig, append: &RollParams) -> bool {
+        let len = self.staged_len();
+        if len == 0 {
+            return false;
+        }
+        u64::from(config.segment_bytes) < len + append.bytes
+            || self.is_roll_time(config, append.max_timestamp, append.now)
+            || i64::from(i32::MAX) < append.last_offset - self.base_offset
+            || self.is_index_full(config)
+    }
+
+    /// Whether the segment is older than `segment.ms`, by the timestamps of its batches if it has any.
+    pub(super) fn is_roll_time(&self, config: &LogConfig, max_timestamp: Timestamp, now: Timestamp) -> bool {
+        let waited = match self.first_timestamp {
+            FirstTimestamp::Loaded(first) if Timestamp(0) <= first => max_timestamp.ms_since(first),
+            _ => now.ms_since(self.created),
+        };
+        config.segment_ms.saturating_sub(self.roll_jitter_ms) < waited
+    }
+
+    fn is_index_full(&self, config: &LogConfig) -> bool {
+        let max = config.segment_index_bytes as usize;
+        max / OffsetEntry::LEN <= self.offset_index.count()
+            || max / TimeEntry::LEN <= self.time_index.count() + 1
+    }
+}
+
+/// What is about to be appended (`RollParams`).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RollParams {
+    pub(super) bytes: u64,
+    pub(super) max_timestamp: Timestamp,
+    pub(super) last_offset: Offset,
+    pub(super) now: Timestamp,
+}
+
+/// The path of a file of a segment.
+pub(super) fn file_path(dir: &Path, kind: FileKind, offset: Offset) -> PathBuf {
+    dir.join(kind.name(offset))
+}
+
+/// A buffer of whole blocks with `bytes` at its front and zeros behind.
+pub(super) fn padded_buf<D: Disk>(disk: &D, bytes: &[u8]) -> D::Buf {
+    let mut buf = disk.alloc(crate::disk::align_up(bytes.len() as u64) as usize);
+    let (front, rest) = buf.as_mut_slice().split_at_mut(bytes.len());
+    front.copy_from_slice(bytes);
+    rest.fill(0);
+    buf
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_kafkas() {
+        assert_eq!(FileKind::Log.name(Offset(0)), "00000000000000000000.log");
+        assert_eq!(FileKind::TimeIndex.name(Offset(123)), "00000000000000000123.timeindex");
+        for kind in FileKind::ALL {
+            let name = kind.name(Offset(i64::MAX));
+            assert_eq!(FileKind::parse(&name), Some((kind, Offset(i64::MAX))), "{name}");
+        }
+        for bad in [
+            "",
+            "leader-epoch-checkpoint",
+            "00000000000000000000.log.deleted",
+            "0.log",
+            "-0000000000000000001.log",
+        ] {
+            assert_eq!(FileKind::parse(bad), None, "{bad}");
+        }
+    }
+}

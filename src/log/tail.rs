@@ -1,0 +1,265 @@
+//! The end of a segment that is not yet written: aligned chunks that batches are copied into.
+//!
+//! ```text
+//!            written            frozen, being written              gathering
+//!   ----------------------|------------------------------|-------------------------
+//!   block | block | block | block | block | block, padded |
+//!                                         | block again ..| block | block |
+//! ```
+//!
+//! A flush freezes the chunks there are, pads the last block with zeros and writes them; what is appended
+//! meanwhile goes into a new chunk that repeats the partial last block. So no two writes in flight overlap
+//! and a block on disk only ever gains bytes. Within one flush, a chunk ends where the next begins, on a
+//! block boundary; a batch may lie across.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::disk::{BLOCK, Disk, DiskBuf, align_down, align_up};
+
+/// The smallest chunk: the repeated block and one more.
+const CHUNK_MIN: usize = 2 * BLOCK;
+
+/// The largest chunk, and so the largest write.
+pub(super) const CHUNK_MAX: usize = 1 << 20;
+
+/// A chunk that is used less than one part in this many is copied to a smaller one before it is kept.
+const WASTE_FACTOR: usize = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Tail<B> {
+    chunks: VecDeque<Chunk<B>>,
+    /// Where the next byte goes, in bytes from the start of the segment.
+    end: u64,
+    /// The bytes of the last block when it was frozen, if they are in memory: `end % BLOCK` of them at
+    /// that time.
+    last_block: Vec<u8>,
+    /// What one flush wrote lately: the size of the next chunk.
+    capacity_hint: usize,
+}
+
+#[derive(Debug)]
+struct Chunk<B> {
+    position: u64,
+    buf: B,
+    filled: usize,
+    /// Bytes at the front that repeat the last block and are on disk only.
+    missing: usize,
+}
+
+/// A chunk to be written.
+#[derive(Debug)]
+pub(super) struct FrozenChunk<S> {
+    pub(super) position: u64,
+    /// The whole blocks to write.
+    pub(super) shared: S,
+    /// The bytes without the padding.
+    pub(super) bytes: Bytes,
+    /// Memory that the bytes keep alive.
+    pub(super) charge: usize,
+}
+
+/// A place to go back to; see [`Tail::rewind`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TailMark {
+    chunks: usize,
+    filled: usize,
+    end: u64,
+}
+
+impl<B: DiskBuf> Tail<B> {
+    /// The end of a segment of `end` bytes, none of them in memory.
+    pub(super) fn new(end: u64) -> Self {
+        Self { chunks: VecDeque::new(), end, last_block: Vec::new(), capacity_hint: 0 }
+    }
+
+    /// Bytes of the segment, staged ones included.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub(super) fn mark(&self) -> TailMark {
+        let filled = self.chunks.back().map_or(0, |chunk| chunk.filled);
+        TailMark { chunks: self.chunks.len(), filled, end: self.end }
+    }
+
+    /// Forgets what was appended since `mark`; nothing was frozen in between.
+    pub(super) fn rewind(&mut self, mark: TailMark) {
+        assert!(mark.chunks <= self.chunks.len() && mark.end <= self.end, "a mark is in the past");
+        self.chunks.truncate(mark.chunks);
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.filled = mark.filled;
+        }
+        self.end = mark.end;
+    }
+
+    /// Drops everything staged after a failure; `end` is what is written.
+    pub(super) fn abandon(&mut self, end: u64) {
+        *self = Self::new(end);
+    }
+
+    /// Room for `len` bytes at the end, appended by this call and filled by the caller; `None` when they
+    /// do not fit one chunk. Then use [`Self::put`].
+    pub(super) fn reserve<D: Disk<Buf = B>>(&mut self, disk: &D, len: usize) -> Option<&mut [u8]> {
+        if self.room() == 0 {
+            self.open_chunk(disk, len);
+        }
+        if self.room() < len {
+            return None;
+        }
+        self.end += len as u64;
+        let chunk = self.chunks.back_mut().expect("one was opened");
+        let start = chunk.filled;
+        chunk.filled += len;
+        Some(&mut chunk.buf.as_mut_slice()[start..start + len])
+    }
+
+    /// Appends `bytes`, across chunks if need be.
+    pub(super) fn put<D: Disk<Buf = B>>(&mut self, disk: &D, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.room() == 0 {
+                self.open_chunk(disk, bytes.len());
+            }
+            let (piece, rest) = bytes.split_at(bytes.len().min(self.room()));
+            self.reserve(disk, piece.len()).expect("the piece fits").copy_from_slice(piece);
+            bytes = rest;
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.chunks.back().map_or(0, |chunk| chunk.buf.as_slice().len() - chunk.filled)
+    }
+
+    fn open_chunk<D: Disk<Buf = B>>(&mut self, disk: &D, needed: usize) {
+        let position = align_down(self.end);
+        let repeated = (self.end - position) as usize;
+        let doubled = self.chunks.back().map_or(0, |chunk| 2 * chunk.buf.as_slice().len());
+        let wanted = (repeated + needed).max(self.capacity_hint).max(doubled);
+        let capacity = wanted.clamp(CHUNK_MIN, CHUNK_MAX).next_power_of_two();
+        let mut buf = disk.alloc(capacity);
+        let known = self.last_block.len() == repeated;
+        if known {
+            buf.as_mut_slice()[..repeated].copy_from_slice(&self.last_block);
+        }
+        let missing = if known { 0 } else { repeated };
+        self.chunks.push_back(Chunk { position, buf, filled: repeated, missing });
+    }
+
+    /// The bytes on disk that the first chunk repeats and that have to be read before a freeze: position
+    /// and length.
+    pub(super) fn missing(&self) -> Option<(u64, usize)> {
+        let chunk = self.chunks.front()?;
+        (0 < chunk.missing).then_some((chunk.position, chunk.missing))
+    }
+
+    /// Fills in what [`Self::missing`] asked for.
+    pub(super) fn supply(&mut self, bytes: &[u8]) {
+        let chunk = self.chunks.front_mut().expect("it asked for bytes");
+        assert_eq!(chunk.missing, bytes.len(), "the whole of the repeated bytes");
+        chunk.buf.as_mut_slice()[..bytes.len()].copy_from_slice(bytes);
+        chunk.missing = 0;
+    }
+
+    /// Ends the gathering: what is to be written, in order.
+    pub(super) fn freeze<D: Disk<Buf = B>>(&mut self, disk: &D) -> Vec<FrozenChunk<B::Shared>> {
+        assert!(self.missing().is_none(), "the repeated bytes were supplied");
+        let staged: usize = self.chunks.iter().map(|chunk| chunk.filled).sum();
+        self.capacity_hint = staged.min(CHUNK_MAX);
+        if let Some(last) = self.chunks.back() {
+            let partial = (self.end - align_down(self.end)) as usize;
+            self.last_block.clear();
+            self.last_block.extend_from_slice(&last.buf.as_slice()[last.filled - partial..last.filled]);
+        }
+        let frozen: Vec<_> = self.chunks.drain(..).map(|chunk| chunk.freeze(disk)).collect();
+        for pair in frozen.windows(2) {
+            assert_eq!(pair[0].position + pair[0].bytes.len() as u64, pair[1].position, "chunks adjoin");
+        }
+        frozen
+    }
+
+    /// Lets go of the copy of the last block.
+    pub(super) fn release(&mut self) {
+        if self.chunks.is_empty() {
+            self.last_block = Vec::new();
+            self.capacity_hint = 0;
+        }
+    }
+}
+
+impl<B: DiskBuf> Chunk<B> {
+    fn freeze<D: Disk<Buf = B>>(mut self, disk: &D) -> FrozenChunk<B::Shared> {
+        let padded = align_up(self.filled as u64) as usize;
+        let mut charge = self.buf.as_slice().len();
+        if WASTE_FACTOR * padded <= charge {
+            let mut smaller = disk.alloc(padded);
+            smaller.as_mut_slice()[..self.filled].copy_from_slice(&self.buf.as_slice()[..self.filled]);
+            (self.buf, charge) = (smaller, padded);
+        }
+        self.buf.as_mut_slice()[self.filled..padded].fill(0);
+        self.buf.truncate(padded);
+        let shared = self.buf.freeze();
+        let bytes = B::bytes(&shared).slice(..self.filled);
+        FrozenChunk { position: self.position, shared, bytes, charge }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::memory::{FaultPlan, MemoryDisk};
+    use crate::types::Prng;
+
+    /// Appends in random pieces with freezes in between; the frozen chunks written one over the other
+    /// must be the bytes, padded.
+    #[test]
+    fn chunks_make_up_the_file() {
+        for seed in 0..200 {
+            let mut prng = Prng::new(seed);
+            let disk = MemoryDisk::new(seed, FaultPlan::default());
+            let mut tail = Tail::new(0);
+            let (mut expected, mut file) = (Vec::new(), Vec::new());
+            for _ in 0..20 {
+                let bound = [10, 5_000, 40_000][prng.below(3) as usize];
+                let mut piece = vec![0; prng.below(bound) as usize];
+                prng.fill(&mut piece);
+                let mark = tail.mark();
+                tail.put(&disk, &[1; 5_000]);
+                tail.rewind(mark);
+                match tail.reserve(&disk, piece.len()) {
+                    Some(room) => room.copy_from_slice(&piece),
+                    None => tail.put(&disk, &piece),
+                }
+                expected.extend_from_slice(&piece);
+                assert_eq!(tail.end(), expected.len() as u64);
+                if prng.chance(1, 3) {
+                    write(&mut file, &mut tail, &disk);
+                    assert_eq!(file.len(), align_up(expected.len() as u64) as usize);
+                    assert!(file[..expected.len()] == expected);
+                    assert!(file[expected.len()..].iter().all(|byte| *byte == 0));
+                }
+                if prng.chance(1, 5) {
+                    tail.release();
+                }
+            }
+        }
+    }
+
+    fn write(file: &mut Vec<u8>, tail: &mut Tail<crate::disk::memory::MemoryBuf>, disk: &MemoryDisk) {
+        if let Some((position, len)) = tail.missing() {
+            let known = file[position as usize..position as usize + len].to_vec();
+            tail.supply(&known);
+        }
+        for chunk in tail.freeze(disk) {
+            let position = chunk.position as usize;
+            file.resize(file.len().max(position + chunk.shared.len()), 0);
+            file[position..position + chunk.shared.len()].copy_from_slice(&chunk.shared);
+            assert!(chunk.shared.len() <= chunk.charge && chunk.bytes.len() <= chunk.shared.len());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The log on a disk in memory: the stories that unit tests of its parts do not tell.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::disk::WriteSync;
+use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
+use crate::record::batch::{BatchHeader, Batches};
+use crate::record::builder::{BatchBuilder, BatchFields};
+use crate::types::{
+    LeaderEpoch, Offset, Prng, ProducerEpoch, ProducerId, Timestamp, TopicName, TopicPartition, Uuid,
+};
+
+use super::*;
+
+const PARENT: &str = "/logs";
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn topic_partition() -> TopicPartition {
+    TopicPartition { topic: TopicName::new("orders").unwrap(), partition: 3 }
+}
+
+fn env(disk: &MemoryDisk) -> LogEnv<MemoryDisk> {
+    LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, seed: 1 })
+}
+
+fn small() -> LogConfig {
+    LogConfig { segment_bytes: 16 * 1024, index_interval_bytes: 512, ..LogConfig::default() }
+}
+
+fn create(disk: &MemoryDisk, config: LogConfig) -> Log<MemoryDisk> {
+    let create = Log::create(env(disk), Path::new(PARENT), topic_partition(), Uuid(77), config, NOW);
+    block_on(create).unwrap()
+}
+
+fn batch(records: i32, value_len: usize, fields: BatchFields) -> Bytes {
+    let mut builder = BatchBuilder::new(fields);
+    for record in 0..records {
+        let timestamp = Timestamp(NOW.0 + i64::from(record));
+        builder.append(timestamp, None, Some(&vec![record as u8; value_len]), &[]);
+    }
+    builder.build()
+}
+
+fn context() -> AppendContext {
+    AppendContext { leader_epoch: LeaderEpoch(4), origin: AppendOrigin::Client, now: NOW }
+}
+
+fn append(log: &Log<MemoryDisk>, batch: &[u8]) -> Result<AppendInfo, AppendError> {
+    let header = BatchHeader::decode(batch).unwrap();
+    let batch = BatchToAppend { header, bytes: batch, append_time: None, is_crc_checked: false };
+    log.append(&[batch], context())
+}
+
+/// All batches from `from` on, read in pieces of `max_bytes`: base offset, records.
+fn read_all(log: &Log<MemoryDisk>, from: Offset, max_bytes: usize) -> Vec<(i64, i32)> {
+    let end = log.written_end_offset();
+    let (mut next, mut found) = (from, Vec::new());
+    while next < end {
+        let outcome = block_on(log.read(next, end, max_bytes, true)).unwrap();
+        let bytes = outcome.chunks.concat();
+        assert_eq!(bytes.len(), outcome.bytes);
+        let before = next;
+        for item in Batches::new(&bytes).map_while(Result::ok) {
+            let (_, header, batch) = item;
+            assert!(crate::record::batch::crc_matches(batch));
+            assert_eq!(header.partition_leader_epoch, LeaderEpoch(4));
+            found.push((header.base_offset.0, header.record_count));
+            next = header.next_offset();
+        }
+        assert!(before < next, "a read makes progress");
+    }
+    found
+}
+
+#[test]
+fn what_is_appended_is_read() {
+    for seed in 0..30 {
+        let mut prng = Prng::new(seed);
+        let disk =
+            MemoryDisk::new(seed, FaultPlan { turns_max: 3, short_write_in: 3, ..FaultPlan::default() });
+        let log = create(&disk, small());
+        let (mut expected, mut end) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let records = 1 + prng.below(5) as i32;
+            let value_len = [10, 100, 2_000][prng.below(3) as usize];
+            let info = append(&log, &batch(records, value_len, BatchFields::default())).unwrap();
+            assert_eq!((info.base_offset.0, info.last_offset.0), (end, end + i64::from(records) - 1));
+            expected.push((end, records));
+            end += i64::from(records);
+            if prng.chance(1, 3) {
+                let want = if prng.chance(1, 2) { WriteSync::Data } else { WriteSync::None };
+                let outcome = block_on(log.flush(want)).unwrap();
+                assert_eq!(outcome.written_end_offset, Offset(end));
+                assert!(want == WriteSync::None || outcome.synced_end_offset == Offset(end));
+                assert!(!log.has_staged());
+            }
+            if prng.chance(1, 20) {
+                log.release_idle();
+            }
+            if prng.chance(1, 20) {
+                block_on(log.checkpoint()).unwrap();
+                assert_eq!(log.synced_end_offset(), Offset(end));
+            }
+        }
+        block_on(log.flush(WriteSync::None)).unwrap();
+        for max_bytes in [1, 500, 1 << 20] {
+            assert_eq!(read_all(&log, Offset::ZERO, max_bytes), expected, "seed {seed}");
+        }
+        let middle = expected[expected.len() / 2].0;
+        assert_eq!(read_all(&log, Offset(middle), 4_096), expected[expected.len() / 2..]);
+        assert!(3 < log.segment_count());
+    }
+}
+
+#[test]
+fn a_read_stops_at_its_bound() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk, LogConfig::default());
+    for _ in 0..10 {
+        append(&log, &batch(2, 10, BatchFields::default())).unwrap();
+    }
+    block_on(log.flush(WriteSync::None)).unwrap();
+    let one = batch(2, 10, BatchFields::default()).len();
+    let read = |from, upto, max, min_one| {
+        block_on(log.read(Offset(from), Offset(upto), max, min_one)).map(|outcome| outcome.bytes)
+    };
+    assert_eq!(read(0, 20, 1 << 20, false), Ok(10 * one));
+    assert_eq!(read(0, 6, 1 << 20, false), Ok(3 * one));
+    assert_eq!(read(1, 6, 1 << 20, false), Ok(3 * one), "the whole batch that holds the offset");
+    assert_eq!(read(6, 6, 1 << 20, true), Ok(0));
+    assert_eq!(read(20, 20, 1 << 20, true), Ok(0));
+    assert_eq!(read(0, 20, one + 7, false), Ok(one + 7), "the last batch is cut, as in Kafka");
+    assert_eq!(read(0, 20, one - 1, false), Ok(0));
+    assert_eq!(read(0, 20, one - 1, true), Ok(one));
+    assert!(matches!(read(21, 30, 1, true), Err(ReadError::OutOfRange { .. })));
+    assert!(matches!(read(-1, 30, 1, true), Err(ReadError::OutOfRange { .. })));
+    assert_eq!(log.bytes_available(Offset(0), Offset(20)), 10 * one as u64);
+    assert_eq!(log.bytes_available(Offset(20), Offset(20)), 0);
+}
+
+#[test]
+fn duplicates_are_answered_and_broken_batches_refused() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk, LogConfig::default());
+    let fields = |base_sequence| BatchFields {
+        producer_id: ProducerId(5),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence,
+        ..BatchFields::default()
+    };
+    let first = append(&log, &batch(3, 10, fields(0))).unwrap();
+    assert!(!first.duplicate);
+    assert_eq!(
+        append(&log, &batch(3, 10, fields(0))),
+        Ok(AppendInfo { duplicate: true, log_append_time: Timestamp(NOW.0 + 2), ..first })
+    );
+    assert!(matches!(append(&log, &batch(1, 10, fields(4))), Err(AppendError::OutOfOrderSequence { .. })));
+    let mut broken = batch(1, 10, fields(3)).to_vec();
+    *broken.last_mut().unwrap() ^= 1;
+    assert!(matches!(append(&log, &broken), Err(AppendError::CorruptBatch { index: 0, .. })));
+    assert_eq!(append(&log, &batch(1, 10, fields(3))).unwrap().base_offset, Offset(3));
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    assert_eq!(read_all(&log, Offset::ZERO, 1 << 20), [(0, 3), (3, 1)]);
+    assert_eq!(log.active_producers(), [ProducerId(5)]);
+}
+
+#[test]
+fn a_failed_write_ends_writing_but_not_reading() {
+    for plan in [
+        FaultPlan { space_bytes: Some(12 * 1024), ..FaultPlan::default() },
+        FaultPlan { eio_on_op: Some(15), ..FaultPlan::default() },
+        FaultPlan { sync_failure_on: Some(3), ..FaultPlan::default() },
+    ] {
+        let disk = MemoryDisk::new(1, plan);
+        let log = create(&disk, LogConfig::default());
+        let mut acknowledged = 0;
+        for round in 0.. {
+            append(&log, &batch(1, 1_000, BatchFields::default())).unwrap();
+            let flushed = block_on(async {
+                log.flush(WriteSync::None).await?;
+                log.flush(WriteSync::Data).await
+            });
+            match flushed {
+                Ok(outcome) => acknowledged = outcome.synced_end_offset.0,
+                Err(_) => break,
+            }
+            assert!(round < 100, "the disk fails");
+        }
+        assert!(matches!(
+            append(&log, &batch(1, 10, BatchFields::default())),
+            Err(AppendError::Offline { .. })
+        ));
+        assert!(matches!(block_on(log.flush(WriteSync::Data)), Err(LogError::Offline { .. })));
+        assert!(!log.has_staged());
+        let end = log.written_end_offset();
+        assert!(Offset(acknowledged) <= end && end == log.staged_end_offset());
+        assert_eq!(read_all(&log, Offset::ZERO, 1 << 20).len() as i64, end.0);
+    }
+}

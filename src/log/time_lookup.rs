@@ -1,0 +1,171 @@
+//! Records by timestamp, for ListOffsets.
+
+use std::rc::Rc;
+
+use crate::disk::Disk;
+use crate::record::records::{Record, RecordIter};
+use crate::types::{Offset, Timestamp};
+
+use super::error::ReadError;
+use super::index::{Floor, TimeEntry, entry_at};
+use super::log::Core;
+use super::read::{FoundBatch, TimestampOffset, find_batch};
+use super::segment::{ClosedSegment, FileKind, MaxTimestamp, SegmentView};
+use super::segment_reader::{READ_PIECE_BYTES, SegmentReader};
+
+/// A segment and the highest timestamp in it, if that is known without I/O.
+enum Candidate {
+    Closed(Rc<ClosedSegment>),
+    Open(SegmentView, MaxTimestamp),
+}
+
+impl Candidate {
+    fn view(&self) -> SegmentView {
+        match self {
+            Self::Closed(segment) => segment.view,
+            Self::Open(view, _) => *view,
+        }
+    }
+}
+
+/// See [`super::Log::offset_for_timestamp`].
+pub(super) async fn offset_for_timestamp<D: Disk>(
+    core: &Core<D>,
+    timestamp: Timestamp,
+    upto: Offset,
+) -> Result<Option<TimestampOffset>, ReadError> {
+    for candidate in candidates(core) {
+        if max_timestamp(core, &candidate).await?.timestamp < timestamp {
+            continue;
+        }
+        let reader = SegmentReader::new(core, candidate.view());
+        let start = time_index_floor(&reader, timestamp).await?;
+        let is_wanted = |record: Timestamp| timestamp <= record;
+        if let Some(found) = find_record(&reader, start, upto, is_wanted).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// See [`super::Log::max_timestamp_offset`].
+pub(super) async fn max_timestamp_offset<D: Disk>(
+    core: &Core<D>,
+    upto: Offset,
+) -> Result<Option<TimestampOffset>, ReadError> {
+    let mut best: Option<(SegmentView, MaxTimestamp)> = None;
+    for candidate in candidates(core) {
+        let max = max_timestamp(core, &candidate).await?;
+        if best.is_none_or(|(_, best)| best.timestamp < max.timestamp) {
+            best = Some((candidate.view(), max));
+        }
+    }
+    let Some((view, max)) = best.filter(|(_, max)| Timestamp::NONE < max.timestamp) else { return Ok(None) };
+    let is_wanted = |record: Timestamp| max.timestamp <= record;
+    find_record(&SegmentReader::new(core, view), max.offset, upto, is_wanted).await
+}
+
+fn candidates<D: Disk>(core: &Core<D>) -> Vec<Candidate> {
+    let state = core.state.borrow();
+    let front = state.open.front().expect("there is always an open segment");
+    let open = Candidate::Open(front.view(), front.max_timestamp);
+    state.closed.iter().cloned().map(Candidate::Closed).chain([open]).collect()
+}
+
+/// The highest timestamp of a segment: a closed one has it as the last entry of its time index.
+async fn max_timestamp<D: Disk>(core: &Core<D>, candidate: &Candidate) -> Result<MaxTimestamp, ReadError> {
+    let segment = match candidate {
+        Candidate::Open(_, max) => return Ok(*max),
+        Candidate::Closed(segment) => segment,
+    };
+    match segment.max_timestamp.get() {
+        Some(max) => Ok(max),
+        None => load_max_timestamp(core, segment).await,
+    }
+}
+
+/// Reads the highest timestamp of a closed segment and keeps it.
+pub(super) async fn load_max_timestamp<D: Disk>(
+    core: &Core<D>,
+    segment: &ClosedSegment,
+) -> Result<MaxTimestamp, ReadError> {
+    let bytes = SegmentReader::new(core, segment.view).index_bytes(FileKind::TimeIndex).await?;
+    let base_offset = segment.view.base_offset;
+    let max = match (bytes.len() / 12).checked_sub(1) {
+        None => MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset },
+        Some(last) => {
+            let entry: TimeEntry = entry_at(&bytes, last);
+            let offset = base_offset + i64::from(entry.relative_offset);
+            MaxTimestamp { timestamp: Timestamp(entry.timestamp), offset }
+        }
+    };
+    segment.max_timestamp.set(Some(max));
+    Ok(max)
+}
+
+/// An offset before which all records of the segment are older than `timestamp`.
+async fn time_index_floor<D: Disk>(
+    reader: &SegmentReader<'_, D>,
+    timestamp: Timestamp,
+) -> Result<Offset, ReadError> {
+    let view = reader.view();
+    // Batches up to the entry's offset are at most as new as the entry says.
+    let is_older = |entry: TimeEntry| entry.timestamp < timestamp.0;
+    let floor = {
+        let state = reader.core().state.borrow();
+        let open = state.open.iter().find(|segment| segment.base_offset == view.base_offset);
+        open.map_or(Floor::OnDisk, |segment| segment.time_index.floor(is_older))
+    };
+    let entry = match floor {
+        Floor::Entry(entry) => Some(entry),
+        Floor::None => None,
+        Floor::OnDisk => reader.floor_on_disk(FileKind::TimeIndex, is_older).await?,
+    };
+    let start = entry.map_or(view.base_offset, |entry| view.base_offset + i64::from(entry.relative_offset));
+    Ok(start.max(reader.core().state.borrow().log_start_offset))
+}
+
+/// The first record from `start` on and below `upto` whose timestamp is wanted; it must be that a batch
+/// has one if its max timestamp is.
+async fn find_record<D: Disk>(
+    reader: &SegmentReader<'_, D>,
+    start: Offset,
+    upto: Offset,
+    is_wanted: impl Fn(Timestamp) -> bool,
+) -> Result<Option<TimestampOffset>, ReadError> {
+    let mut next = find_batch(reader, start, READ_PIECE_BYTES).await?;
+    while let Some(batch) = next {
+        if upto <= batch.header.base_offset {
+            return Ok(None);
+        }
+        if is_wanted(batch.header.max_timestamp) {
+            let record = find_in_batch(reader, &batch, |record| {
+                start <= record.offset && record.offset < upto && is_wanted(record.timestamp)
+            });
+            if let Some(record) = record.await? {
+                let (timestamp, offset) = (record.timestamp, record.offset);
+                let leader_epoch = batch.header.partition_leader_epoch;
+                return Ok(Some(TimestampOffset { timestamp, offset, leader_epoch }));
+            }
+        }
+        let position = batch.position + batch.header.total_len() as u64;
+        next = reader.batch_at(position, READ_PIECE_BYTES).await?;
+    }
+    Ok(None)
+}
+
+async fn find_in_batch<D: Disk>(
+    reader: &SegmentReader<'_, D>,
+    batch: &FoundBatch,
+    is_wanted: impl Fn(&Record) -> bool,
+) -> Result<Option<Record>, ReadError> {
+    let corrupt = |error: crate::record::RecordError| reader.corrupt(batch.position, error.to_string());
+    let bytes = reader.batch_bytes(batch).await?;
+    for record in RecordIter::new(&bytes).map_err(corrupt)? {
+        let record = record.map_err(corrupt)?;
+        if is_wanted(&record) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
