@@ -28,6 +28,10 @@ pub const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
 const UNPACK_BYTES_MIN: usize = 16 * 1024;
 const UNPACK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Levels of the LZ4 library: it compresses fast at 0 and strongly from 3 on.
+const LZ4_LEVEL_FAST: u32 = 0;
+const LZ4_LEVEL_STRONG_MIN: u32 = 3;
+
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Codec {
@@ -124,14 +128,18 @@ fn compress_gzip(level: i32, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> 
 }
 
 /// Independent blocks of 64 KiB without checksums, as `Lz4BlockOutputStream` writes them; its reader
-/// refuses linked blocks.
+/// refuses linked blocks. By its default level it means the fast compressor, by any other the strong one.
 fn compress_lz4(level: i32, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let level = match level == Codec::Lz4.default_level() {
+        true => LZ4_LEVEL_FAST,
+        false => u32::try_from(level).unwrap_or(0).max(LZ4_LEVEL_STRONG_MIN),
+    };
     let mut encoder = lz4::EncoderBuilder::new()
         .block_size(lz4::BlockSize::Max64KB)
         .block_mode(lz4::BlockMode::Independent)
         .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
         .checksum(lz4::ContentChecksum::NoChecksum)
-        .level(u32::try_from(level).unwrap_or(0))
+        .level(level)
         .build(out)?;
     encoder.write_all(bytes)?;
     encoder.finish().1
