@@ -13,5 +13,6 @@ pub mod time;
 
 pub mod sync;
 
+pub mod file;
 pub mod mesh;
 pub mod net;

@@ -1,6 +1,7 @@
-//! Running a future on an executor of its own.
+//! Running a future on an executor of its own, and a test in a process of its own.
 
 use std::future::Future;
+use std::process::{Command, Output};
 
 use corelog::rt::executor::{self, ExecutorConfig};
 
@@ -12,4 +13,32 @@ where
     T: Send + 'static,
 {
     executor::spawn(ExecutorConfig::unpinned("test"), main).unwrap().join().unwrap()
+}
+
+/// The variable that tells a test that it runs in a process of its own.
+const CHILD: &str = "CORELOG_TEST_CHILD";
+
+/// Whether this is the process that [`child`] started.
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// This test alone in a process of its own, started through `wrapper` if that is not empty.
+pub(crate) fn child(test: &str, wrapper: &[&str]) -> Command {
+    let program = std::env::current_exe().unwrap();
+    let mut command = match wrapper.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.args(["--exact", test, "--nocapture"]).env(CHILD, "1").env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// What a child wrote, both streams together.
+pub(crate) fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -1,0 +1,239 @@
+//! Aligned memory for writes, recycled within its executor.
+//!
+//! A fresh buffer costs 2 us for each 4 KiB page that the kernel has to map, as much as writing it. So
+//! memory that was written goes back to a pool when its last view is gone. glommio can shorten a buffer
+//! but not lengthen it again, and then writes all of it: [`Memory`] therefore keeps the same buffer
+//! twice, as it was allocated and as it is used, and drops only one of them.
+
+#![expect(unsafe_code, reason = "two handles of one buffer, of which one is never dropped")]
+
+use std::cell::{OnceCell, RefCell};
+use std::mem::{self, ManuallyDrop};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use glommio::io::{DmaBuffer, ReadResult};
+
+use super::lent::LentTable;
+use crate::disk::{BLOCK, DiskBuf};
+
+/// Sizes of pooled buffers are `BLOCK` times a power of two up to this one.
+const POOLED_BYTES_MAX: usize = 1 << 20;
+
+/// Size classes: 4 KiB, 8 KiB, .. 1 MiB.
+const CLASSES: usize = (POOLED_BYTES_MAX / BLOCK).ilog2() as usize + 1;
+
+/// Bytes of unused buffers that an executor keeps; more are freed.
+const POOL_BYTES_MAX: usize = 8 << 20;
+
+/// A buffer to fill. Its contents are unspecified at first.
+#[derive(Debug)]
+pub struct DirectBuf {
+    /// As allocated; taken out when it is frozen or dropped.
+    dma: Option<DmaBuffer>,
+    len: usize,
+}
+
+/// A filled buffer, shared within its executor.
+#[derive(Debug, Clone)]
+pub struct SharedBuf(Rc<Frozen>);
+
+#[derive(Debug)]
+struct Frozen {
+    memory: Rc<Memory>,
+    /// The view for other cores, made when first asked for.
+    view: OnceCell<Bytes>,
+}
+
+impl DirectBuf {
+    /// A buffer of `len` bytes from the executor's pool.
+    pub(super) fn alloc(len: usize) -> Self {
+        assert!(0 < len && len.is_multiple_of(BLOCK), "a buffer of {len} bytes is no whole number of blocks");
+        reclaim();
+        let dma = POOL.with_borrow_mut(|pool| pool.take(len));
+        Self { dma: Some(dma), len }
+    }
+
+    fn dma(&self) -> &DmaBuffer {
+        self.dma.as_ref().expect("only freeze and drop take it")
+    }
+}
+
+impl DiskBuf for DirectBuf {
+    type Shared = SharedBuf;
+
+    fn as_slice(&self) -> &[u8] {
+        &self.dma().as_bytes()[..self.len]
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        let len = self.len;
+        &mut self.dma.as_mut().expect("only freeze and drop take it").as_bytes_mut()[..len]
+    }
+
+    fn truncate(&mut self, len: usize) {
+        assert!(len <= self.len && len.is_multiple_of(BLOCK), "cut {} bytes to {len}", self.len);
+        self.len = len;
+    }
+
+    fn freeze(mut self) -> SharedBuf {
+        let dma = self.dma.take().expect("only freeze and drop take it");
+        SharedBuf(Rc::new(Frozen { memory: Rc::new(Memory::new(dma, self.len)), view: OnceCell::new() }))
+    }
+
+    fn bytes(shared: &SharedBuf) -> Bytes {
+        let frozen = &shared.0;
+        frozen.view.get_or_init(|| lend(Lent::Written(Rc::clone(&frozen.memory)))).clone()
+    }
+}
+
+impl Drop for DirectBuf {
+    fn drop(&mut self) {
+        if let Some(dma) = self.dma.take() {
+            give_back(dma);
+        }
+    }
+}
+
+impl SharedBuf {
+    /// What glommio writes from.
+    pub(super) fn dma(&self) -> Rc<DmaBuffer> {
+        Rc::clone(&self.0.memory.used)
+    }
+
+    /// The bytes to write.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.0.memory.used.as_bytes()
+    }
+}
+
+/// One buffer under two handles.
+#[derive(Debug)]
+struct Memory {
+    /// Shortened to what is written; shared with writes in flight.
+    used: ManuallyDrop<Rc<DmaBuffer>>,
+    /// As allocated; dropped only if `used` is not.
+    full: ManuallyDrop<DmaBuffer>,
+}
+
+impl Memory {
+    fn new(mut dma: DmaBuffer, len: usize) -> Self {
+        // SAFETY: a copy of the handle, not of the memory. `Memory::drop` drops one of the two and
+        // forgets the other, and nobody writes through either from here on.
+        let full = ManuallyDrop::new(unsafe { std::ptr::read(&dma) });
+        dma.trim_to_size(len);
+        Self { used: ManuallyDrop::new(Rc::new(dma)), full }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: `self` goes away, neither field is used after this.
+        let (used, full) =
+            unsafe { (ManuallyDrop::take(&mut self.used), ManuallyDrop::take(&mut self.full)) };
+        match Rc::try_unwrap(used) {
+            Ok(used) => {
+                mem::forget(used);
+                give_back(full);
+            }
+            // A write that nobody awaits any more is still in flight; it frees the memory at its end.
+            Err(used) => {
+                mem::forget(full);
+                drop(used);
+            }
+        }
+    }
+}
+
+/// Memory that other cores may read.
+enum Lent {
+    Written(Rc<Memory>),
+    Read(ReadResult),
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Written(memory) => memory.used.as_bytes(),
+            Self::Read(result) => result,
+        }
+    }
+}
+
+/// A view of what was read, without a copy.
+pub(super) fn lend_read(result: ReadResult) -> Bytes {
+    lend(Lent::Read(result))
+}
+
+fn lend(lent: Lent) -> Bytes {
+    reclaim();
+    LENT.with_borrow_mut(|table| table.lend(lent, release))
+}
+
+/// Drops what other cores have given back.
+fn reclaim() {
+    let returned = LENT.with_borrow_mut(LentTable::take_returned);
+    drop(returned);
+}
+
+/// Drops one entry. At the end of the thread the table has forgotten it already.
+fn release(number: u32) {
+    let entry = LENT.try_with(|table| table.borrow_mut().take(number));
+    drop(entry);
+}
+
+fn give_back(dma: DmaBuffer) {
+    // At the end of the thread the pool may be gone; then the buffer is freed.
+    let mut dma = Some(dma);
+    POOL.try_with(|pool| {
+        if let Some(dma) = dma.take() {
+            pool.borrow_mut().give(dma);
+        }
+    })
+    .ok();
+}
+
+thread_local! {
+    static LENT: RefCell<LentTable<Lent>> = RefCell::new(LentTable::new());
+    static POOL: RefCell<BufferPool> = const { RefCell::new(BufferPool::new()) };
+}
+
+/// The unused buffers of one executor, by size.
+struct BufferPool {
+    free: [Vec<DmaBuffer>; CLASSES],
+    free_bytes: usize,
+}
+
+impl BufferPool {
+    const fn new() -> Self {
+        Self { free: [const { Vec::new() }; CLASSES], free_bytes: 0 }
+    }
+
+    /// A buffer of at least `len` bytes.
+    fn take(&mut self, len: usize) -> DmaBuffer {
+        let size = len.next_power_of_two();
+        if POOLED_BYTES_MAX < size {
+            return glommio::allocate_dma_buffer(len);
+        }
+        match self.free[class(size)].pop() {
+            Some(dma) => {
+                self.free_bytes -= size;
+                dma
+            }
+            None => glommio::allocate_dma_buffer(size),
+        }
+    }
+
+    fn give(&mut self, dma: DmaBuffer) {
+        let size = dma.len();
+        if size <= POOLED_BYTES_MAX && size.is_power_of_two() && self.free_bytes + size <= POOL_BYTES_MAX {
+            self.free_bytes += size;
+            self.free[class(size)].push(dma);
+        }
+    }
+}
+
+/// The class of a size that is `BLOCK` times a power of two.
+fn class(size: usize) -> usize {
+    (size / BLOCK).ilog2() as usize
+}

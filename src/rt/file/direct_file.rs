@@ -1,0 +1,224 @@
+//! One open file.
+
+#![expect(unsafe_code, reason = "glommio's files lend their descriptor as a number only")]
+
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use glommio::io::{BufferedFile, DmaFile, OpenOptions};
+use tracing::warn;
+
+use super::blocking::glommio_error;
+use super::buffer::{DirectBuf, SharedBuf, lend_read};
+use crate::disk::{BLOCK, DiskError, DiskErrorKind, DiskFile, DiskOp, WriteSync, align_down, align_up};
+
+/// The most that one request reads; longer reads are split.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// Attempts to get at least one block out of a write that comes back with less.
+const WRITE_ATTEMPTS_MAX: usize = 3;
+
+/// An open file of one executor.
+#[derive(Debug)]
+pub struct DirectFile {
+    handle: Handle,
+    /// The same file opened with O_DSYNC, once a write asked for it.
+    synced: RefCell<Synced>,
+    /// As it was opened; for messages.
+    path: Box<Path>,
+}
+
+/// How the file is open.
+#[derive(Debug)]
+pub(super) enum Handle {
+    Direct(DmaFile),
+    Buffered(BufferedFile),
+}
+
+#[derive(Debug, Clone)]
+enum Synced {
+    NotTried,
+    Open(Rc<DmaFile>),
+    /// Opening it failed; writes are followed by a sync instead.
+    Unavailable,
+}
+
+impl DirectFile {
+    pub(super) fn new(handle: Handle, path: &Path) -> Self {
+        Self { handle, synced: RefCell::new(Synced::NotTried), path: path.into() }
+    }
+
+    /// Whether the file bypasses the page cache.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.handle, Handle::Direct(_))
+    }
+
+    fn error(&self, op: DiskOp, error: &glommio::GlommioError<()>) -> DiskError {
+        glommio_error(op, &self.path, error)
+    }
+
+    /// The length by the descriptor: glommio asks by path, which may have changed.
+    fn len_now(&self) -> Result<u64, DiskError> {
+        let fd = match &self.handle {
+            Handle::Direct(file) => file.as_raw_fd(),
+            Handle::Buffered(file) => file.as_raw_fd(),
+        };
+        // SAFETY: the descriptor belongs to `self.handle`, which is open through this call.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let stat = rustix::fs::fstat(fd)
+            .map_err(|errno| DiskError::from_errno(DiskOp::Stat, &self.path, errno.raw_os_error()))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    /// One request: the bytes from `position` on, at most `len`, which ends within the file.
+    async fn read_piece(&self, position: u64, len: usize) -> Result<Bytes, DiskError> {
+        let read = match &self.handle {
+            Handle::Direct(file) => {
+                let start = align_down(position);
+                let end = align_up(position + len as u64);
+                let result = file.read_at_aligned(start, (end - start) as usize).await;
+                result.map(|result| (result, (position - start) as usize))
+            }
+            Handle::Buffered(file) => file.read_at(position, len).await.map(|result| (result, 0)),
+        };
+        let (result, skip) = read.map_err(|error| self.error(DiskOp::Read, &error))?;
+        let end = result.len().min(skip + len);
+        if end <= skip {
+            return Ok(Bytes::new());
+        }
+        Ok(lend_read(result).slice(skip..end))
+    }
+
+    /// The handle whose writes are durable when they complete, if there is one.
+    async fn synced_handle(&self, file: &DmaFile) -> Option<Rc<DmaFile>> {
+        let known = self.synced.borrow().clone();
+        match known {
+            Synced::Open(synced) => return Some(synced),
+            Synced::Unavailable => return None,
+            Synced::NotTried => {}
+        }
+        // By descriptor: the path may lead elsewhere by now.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(libc::O_DSYNC);
+        let opened = match options.dma_open(&path).await {
+            Ok(synced) => Synced::Open(Rc::new(synced)),
+            Err(error) => {
+                warn!(file = %self.path.display(), %error, "no O_DSYNC handle, writes are followed by fdatasync");
+                Synced::Unavailable
+            }
+        };
+        let mut synced = self.synced.borrow_mut();
+        if matches!(*synced, Synced::NotTried) {
+            *synced = opened;
+        }
+        match &*synced {
+            Synced::Open(synced) => Some(Rc::clone(synced)),
+            Synced::NotTried | Synced::Unavailable => None,
+        }
+    }
+
+    /// One write, which may be short by any number of bytes.
+    async fn write_once(&self, buf: &SharedBuf, position: u64, sync: WriteSync) -> Result<usize, DiskError> {
+        let written = match (&self.handle, sync) {
+            (Handle::Direct(file), WriteSync::None) => file.write_rc_at(buf.dma(), position).await,
+            (Handle::Direct(file), WriteSync::Data) => match self.synced_handle(file).await {
+                Some(synced) => synced.write_rc_at(buf.dma(), position).await,
+                None => return self.write_then_sync(buf, position).await,
+            },
+            (Handle::Buffered(file), WriteSync::None) => {
+                file.write_at(buf.as_slice().to_vec(), position).await
+            }
+            (Handle::Buffered(_), WriteSync::Data) => return self.write_then_sync(buf, position).await,
+        };
+        written.map_err(|error| self.error(DiskOp::Write, &error))
+    }
+
+    async fn write_then_sync(&self, buf: &SharedBuf, position: u64) -> Result<usize, DiskError> {
+        let written = match &self.handle {
+            Handle::Direct(file) => file.write_rc_at(buf.dma(), position).await,
+            Handle::Buffered(file) => file.write_at(buf.as_slice().to_vec(), position).await,
+        };
+        let written = written.map_err(|error| self.error(DiskOp::Write, &error))?;
+        self.sync_data().await?;
+        Ok(written)
+    }
+}
+
+impl DiskFile for DirectFile {
+    type Buf = DirectBuf;
+
+    async fn read_at(&self, position: u64, len: usize) -> Result<Bytes, DiskError> {
+        // Asking for no more than there is keeps a short tail from occupying a long buffer.
+        let there = self.len_now()?.saturating_sub(position);
+        let len = usize::try_from(there).unwrap_or(usize::MAX).min(len);
+        let mut read = self.read_piece(position, len.min(piece_len(position))).await?;
+        if read.len() == len || read.is_empty() {
+            return Ok(read);
+        }
+        let mut whole = BytesMut::with_capacity(len);
+        while !read.is_empty() {
+            whole.extend_from_slice(&read);
+            if whole.len() == len {
+                break;
+            }
+            let next = position + whole.len() as u64;
+            read = self.read_piece(next, (len - whole.len()).min(piece_len(next))).await?;
+        }
+        Ok(whole.freeze())
+    }
+
+    async fn write_at(&self, buf: SharedBuf, position: u64, sync: WriteSync) -> Result<usize, DiskError> {
+        assert!(position == align_down(position), "a write at {position} is not aligned");
+        for _ in 0..WRITE_ATTEMPTS_MAX {
+            let written = self.write_once(&buf, position, sync).await?;
+            let blocks = align_down(written as u64) as usize;
+            if 0 < blocks {
+                return Ok(blocks);
+            }
+        }
+        // Part of a block and no more, again and again: the last block of a full device.
+        Err(DiskError::new(DiskOp::Write, &self.path, DiskErrorKind::NoSpace))
+    }
+
+    async fn sync_data(&self) -> Result<(), DiskError> {
+        let synced = match &self.handle {
+            Handle::Direct(file) => file.fdatasync().await,
+            Handle::Buffered(file) => file.fdatasync().await,
+        };
+        synced.map_err(|error| self.error(DiskOp::Sync, &error))
+    }
+
+    async fn truncate(&self, len: u64) -> Result<(), DiskError> {
+        let cut = match &self.handle {
+            Handle::Direct(file) => file.truncate(len).await,
+            Handle::Buffered(file) => file.truncate(len).await,
+        };
+        cut.map_err(|error| self.error(DiskOp::Truncate, &error))
+    }
+
+    async fn len(&self) -> Result<u64, DiskError> {
+        self.len_now()
+    }
+
+    async fn close(self) -> Result<(), DiskError> {
+        let Self { handle, synced, path } = self;
+        if let Synced::Open(synced) = synced.into_inner() {
+            synced.close_rc().await.map_err(|error| glommio_error(DiskOp::Close, &path, &error))?;
+        }
+        let closed = match handle {
+            Handle::Direct(file) => file.close().await,
+            Handle::Buffered(file) => file.close().await,
+        };
+        closed.map_err(|error| glommio_error(DiskOp::Close, &path, &error))
+    }
+}
+
+/// How much one request may read from `position` on: with the bytes before it in its block, no more
+/// than [`READ_BYTES_MAX`].
+fn piece_len(position: u64) -> usize {
+    READ_BYTES_MAX - (position % BLOCK as u64) as usize
+}

@@ -1,0 +1,311 @@
+//! The disk seam over a real file system, with direct I/O and through the page cache.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corelog::disk::{BLOCK, Disk, DiskBuf, DiskErrorKind, DiskFile, OpenMode, WriteSync};
+use corelog::rt::file::{DirectDisk, DirectIo, probe};
+use corelog::rt::task::{spawn, yield_now};
+use corelog::rt::time::{monotonic_now, sleep};
+use corelog::types::Prng;
+use tempfile::TempDir;
+
+use super::support::{child, is_child, run, text};
+
+/// A directory on the disk that the tests run from; /tmp may be in memory.
+fn directory() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Runs a test with direct I/O and with the page cache, each on an executor of its own.
+fn on_both<Fut: Future<Output = ()> + 'static>(test: fn(DirectDisk, PathBuf) -> Fut) {
+    for buffered in [false, true] {
+        let dir = directory();
+        let path = dir.path().to_owned();
+        run(move || async move {
+            let disk = if buffered { DirectDisk::buffered() } else { DirectDisk::new() };
+            test(disk, path).await;
+        });
+    }
+}
+
+/// A frozen buffer of `blocks` blocks that differ from each other and from those of other seeds.
+fn filled(disk: &DirectDisk, blocks: usize, seed: u64) -> <<DirectDisk as Disk>::Buf as DiskBuf>::Shared {
+    let mut buf = disk.alloc(blocks * BLOCK);
+    Prng::new(seed).fill(buf.as_mut_slice());
+    buf.freeze()
+}
+
+fn random(len: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    Prng::new(seed).fill(&mut bytes);
+    bytes
+}
+
+#[test]
+fn what_is_written_is_read_at_any_alignment() {
+    on_both(|disk, dir| async move {
+        let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();
+        assert_eq!(file.read_at(0, 100).await.unwrap(), Bytes::new());
+        let mut position = 0;
+        for (seed, sync) in [(1, WriteSync::None), (2, WriteSync::Data), (3, WriteSync::None)] {
+            let written = file.write_at(filled(&disk, 320, seed), position, sync).await.unwrap();
+            assert_eq!(written, 320 * BLOCK);
+            position += written as u64;
+        }
+        file.sync_data().await.unwrap();
+        file.truncate(position - 777).await.unwrap();
+        assert_eq!(file.len().await.unwrap(), position - 777);
+
+        let mut expected = [random(320 * BLOCK, 1), random(320 * BLOCK, 2), random(320 * BLOCK, 3)].concat();
+        expected.truncate(expected.len() - 777);
+        let mut prng = Prng::new(4);
+        let mut ranges = vec![(0, expected.len()), (0, 1), (expected.len() - 1, 5_000), (BLOCK - 1, 2)];
+        ranges.extend((0..100).map(|_| (prng.below(4_000_000) as usize, prng.below(40_000) as usize)));
+        for (from, len) in ranges {
+            let from = from.min(expected.len());
+            let end = expected.len().min(from + len);
+            let read = file.read_at(from as u64, len).await.unwrap();
+            assert!(read == expected[from..end], "{len} bytes from {from} on");
+        }
+        file.close().await.unwrap();
+
+        let file = disk.open(&dir.join("log"), OpenMode::Read).await.unwrap();
+        assert_eq!(file.read_at(1, 9).await.unwrap(), expected[1..10]);
+    });
+}
+
+#[test]
+fn the_first_file_of_an_executor_does_not_busy_poll() {
+    // With glommio's own probe, an empty file that may be read turns busy-polling on: reads then fail
+    // with EOPNOTSUPP, or the core spins while a write is in flight.
+    on_both(|disk, dir| async move {
+        let file = disk.open(&dir.join("first"), OpenMode::CreateNew).await.unwrap();
+        file.write_at(filled(&disk, 16, 1), 0, WriteSync::None).await.unwrap();
+        assert_eq!(file.read_at(0, 16 * BLOCK).await.unwrap(), random(16 * BLOCK, 1));
+        let start = monotonic_now();
+        for round in 1..50 {
+            file.write_at(filled(&disk, 16, 1), round * 65_536, WriteSync::None).await.unwrap();
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+        let entries = disk.list(&dir).await.unwrap();
+        assert_eq!(entries.len(), 1, "the probe leaves nothing behind: {entries:?}");
+    });
+}
+
+#[test]
+fn direct_io_is_used_where_it_works() {
+    let dir = directory();
+    assert_eq!(probe(dir.path()).unwrap(), DirectIo::Supported, "the tests run on a disk with direct I/O");
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+    run(move || async move {
+        for (disk, direct) in [(DirectDisk::new(), true), (DirectDisk::buffered(), false)] {
+            let file = disk.open(&dir.path().join(format!("{direct}")), OpenMode::CreateNew).await.unwrap();
+            assert_eq!(file.is_direct(), direct);
+        }
+    });
+    // A file system without storage has no directory to try in.
+    assert!(probe(Path::new("/proc")).is_err());
+}
+
+#[test]
+fn each_mode_opens_what_it_says() {
+    on_both(|disk, dir| async move {
+        let path = dir.join("log");
+        for mode in [OpenMode::Read, OpenMode::Write] {
+            assert!(disk.open(&path, mode).await.unwrap_err().is_not_found());
+        }
+        disk.open(&path, OpenMode::CreateNew).await.unwrap();
+        let error = disk.open(&path, OpenMode::CreateNew).await.unwrap_err();
+        assert_eq!(error.kind, DiskErrorKind::AlreadyExists);
+        let file = disk.open(&path, OpenMode::Read).await.unwrap();
+        let error = file.write_at(filled(&disk, 1, 1), 0, WriteSync::None).await.unwrap_err();
+        assert_eq!(error.kind, DiskErrorKind::Os(libc::EBADF));
+        disk.open(&path, OpenMode::Write).await.unwrap().close().await.unwrap();
+    });
+}
+
+#[test]
+fn names_are_listed_replaced_and_removed() {
+    on_both(|disk, dir| async move {
+        let nested = dir.join("a/b");
+        disk.create_dir_all(&nested).await.unwrap();
+        disk.create_dir_all(&nested).await.unwrap();
+        disk.replace_file(&dir.join("checkpoint"), b"old").await.unwrap();
+        disk.replace_file(&dir.join("checkpoint"), b"newer").await.unwrap();
+        assert_eq!(disk.read_file(&dir.join("checkpoint"), 5).await.unwrap(), b"newer");
+        let error = disk.read_file(&dir.join("checkpoint"), 4).await.unwrap_err();
+        assert_eq!(error.kind, DiskErrorKind::TooLarge);
+        let entries: Vec<_> = disk.list(&dir).await.unwrap().into_iter().collect();
+        let entries: Vec<_> =
+            entries.iter().map(|entry| (&entry.name[..], entry.is_dir, entry.len)).collect();
+        assert_eq!(entries, [("a", true, 0), ("checkpoint", false, 5)]);
+        disk.sync_dir(&dir).await.unwrap();
+        disk.rename(&dir.join("a"), &dir.join("c")).await.unwrap();
+        assert!(disk.list(&nested).await.unwrap_err().is_not_found());
+        assert!(disk.remove_file(&dir.join("none")).await.unwrap_err().is_not_found());
+        disk.remove_file(&dir.join("checkpoint")).await.unwrap();
+        disk.remove_dir_all(&dir.join("c")).await.unwrap();
+        assert!(disk.list(&dir).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn an_open_file_follows_its_rename() {
+    on_both(|disk, dir| async move {
+        disk.create_dir_all(&dir.join("t-0")).await.unwrap();
+        let file = disk.open(&dir.join("t-0/log"), OpenMode::CreateNew).await.unwrap();
+        file.write_at(filled(&disk, 1, 1), 0, WriteSync::None).await.unwrap();
+        disk.rename(&dir.join("t-0"), &dir.join("t-0.delete")).await.unwrap();
+        disk.create_dir_all(&dir.join("t-0")).await.unwrap();
+        let other = disk.open(&dir.join("t-0/log"), OpenMode::CreateNew).await.unwrap();
+        // The descriptor for durable writes is opened only now.
+        file.write_at(filled(&disk, 2, 2), BLOCK as u64, WriteSync::Data).await.unwrap();
+        assert_eq!(file.len().await.unwrap(), 3 * BLOCK as u64);
+        assert_eq!(other.len().await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn files_open_while_their_directory_is_renamed() {
+    // glommio panics when a name goes between its open and its look at the file system.
+    on_both(|disk, dir| async move {
+        let mut at = dir.join("t-0");
+        disk.create_dir_all(&at).await.unwrap();
+        disk.replace_file(&at.join("log"), b"x").await.unwrap();
+        for round in 0..50 {
+            let opens: Vec<_> = (0..4)
+                .map(|_| {
+                    let (disk, path) = (disk.clone(), at.join("log"));
+                    spawn(async move { disk.open(&path, OpenMode::Read).await.map(drop) })
+                })
+                .collect();
+            yield_now().await;
+            let next = dir.join(format!("t-{round}.delete"));
+            disk.rename(&at, &next).await.unwrap();
+            at = next;
+            for open in opens {
+                assert!(open.await.is_ok_and(|()| true) || !at.join("none").exists());
+            }
+        }
+    });
+}
+
+#[test]
+fn buffers_go_round() {
+    on_both(|disk, dir| async move {
+        let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();
+        let mut addresses = std::collections::BTreeSet::new();
+        for round in 0..20_u64 {
+            let mut buf = disk.alloc(64 * BLOCK);
+            assert_eq!(buf.as_slice().len(), 64 * BLOCK);
+            assert_eq!(buf.as_slice().as_ptr() as usize % BLOCK, 0);
+            addresses.insert(buf.as_slice().as_ptr() as usize);
+            buf.as_mut_slice().fill(round as u8);
+            buf.truncate(3 * BLOCK);
+            let shared = buf.freeze();
+            let view = <DirectDisk as Disk>::Buf::bytes(&shared);
+            assert_eq!(view.len(), 3 * BLOCK);
+            assert_eq!(
+                file.write_at(shared, round * 3 * BLOCK as u64, WriteSync::Data).await.unwrap(),
+                3 * BLOCK
+            );
+            drop(view);
+        }
+        assert_eq!(addresses.len(), 1, "a shortened buffer comes back at its full length");
+        assert_eq!(file.read_at(57 * BLOCK as u64, BLOCK).await.unwrap(), vec![19; BLOCK]);
+    });
+}
+
+#[test]
+fn views_cross_cores_and_outlive_their_executor() {
+    let dir = directory();
+    let path = dir.path().join("log");
+    let views = run(move || async move {
+        let disk = DirectDisk::new();
+        let file = disk.open(&path, OpenMode::CreateNew).await.unwrap();
+        let shared = filled(&disk, 4, 1);
+        let written = <DirectDisk as Disk>::Buf::bytes(&shared);
+        file.write_at(shared, 0, WriteSync::None).await.unwrap();
+        // Read, dropped elsewhere, and the memory is taken back by the next read here.
+        for _ in 0..100 {
+            let read = file.read_at(100, 4_000).await.unwrap();
+            std::thread::spawn(move || assert_eq!(read.len(), 4_000)).join().unwrap();
+        }
+        let read = file.read_at(0, 4 * BLOCK).await.unwrap();
+        assert_eq!(read.as_ptr() as usize % BLOCK, 0, "a view, not a copy");
+        vec![written, read]
+    });
+    assert!(views.iter().all(|view| *view == random(4 * BLOCK, 1)));
+}
+
+#[test]
+fn a_dropped_write_does_not_recycle_its_buffer() {
+    on_both(|disk, dir| async move {
+        let file = Rc::new(disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap());
+        for round in 0..50 {
+            let writing = {
+                let (disk, file) = (disk.clone(), Rc::clone(&file));
+                spawn(
+                    async move { file.write_at(filled(&disk, 64, 1), round * 262_144, WriteSync::None).await },
+                )
+            };
+            yield_now().await;
+            writing.cancel().await;
+            // If it were recycled, this would overwrite what the kernel still reads.
+            disk.alloc(64 * BLOCK).as_mut_slice().fill(0xff);
+        }
+        sleep(Duration::from_millis(20)).await;
+        let len = file.len().await.unwrap();
+        let blocks = random(64 * BLOCK, 1);
+        for position in (0..len).step_by(262_144) {
+            let read = file.read_at(position, 262_144).await.unwrap();
+            assert!(read == blocks || read.iter().all(|byte| *byte == 0), "at {position}");
+        }
+    });
+}
+
+#[test]
+fn a_full_device_is_told_from_other_errors() {
+    run(|| async {
+        let file = DirectDisk::buffered().open(Path::new("/dev/full"), OpenMode::Write).await.unwrap();
+        let error = file.write_at(filled(&DirectDisk::new(), 1, 1), 0, WriteSync::None).await.unwrap_err();
+        assert_eq!(error.kind, DiskErrorKind::NoSpace);
+        assert_eq!(error.to_string(), "cannot write /dev/full: no space left on the device");
+    });
+}
+
+#[test]
+fn a_short_write_is_reported_in_whole_blocks() {
+    const BLOCKS_MAX: usize = 10;
+    if !is_child() {
+        // A limit on the file size cuts the write that crosses it, as a full device does.
+        let limit = format!("--fsize={}", BLOCKS_MAX * BLOCK + 512);
+        let output = child("rt::file::a_short_write_is_reported_in_whole_blocks", &["prlimit", &limit])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        return;
+    }
+    let dir = directory();
+    let path = dir.path().join("log");
+    // SAFETY: ignoring a signal that nobody handles.
+    #[expect(unsafe_code, reason = "the limit also sends a signal")]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN)
+    };
+    run(move || async move {
+        let disk = DirectDisk::new();
+        let file = disk.open(&path, OpenMode::CreateNew).await.unwrap();
+        for sync in [WriteSync::None, WriteSync::Data] {
+            let written = file.write_at(filled(&disk, 8, 1), 6 * BLOCK as u64, sync).await.unwrap();
+            assert_eq!(written, 4 * BLOCK);
+            let error = file.write_at(filled(&disk, 8, 1), 10 * BLOCK as u64, sync).await.unwrap_err();
+            assert_eq!(error.kind, DiskErrorKind::NoSpace);
+        }
+        let error = file.write_at(filled(&disk, 1, 1), 11 * BLOCK as u64, WriteSync::None).await.unwrap_err();
+        assert_eq!(error.kind, DiskErrorKind::Os(libc::EFBIG));
+    });
+}
