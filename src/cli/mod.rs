@@ -7,6 +7,7 @@ mod bench;
 mod client_args;
 mod config_keys;
 mod consume;
+mod dump;
 mod error;
 mod format;
 mod output;
@@ -39,12 +40,21 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Print records.
     Consume(consume::ConsumeArgs),
+    /// About the files of log directories.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// About the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Generate load against any Kafka-wire broker and measure it.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Print what segments, indexes and producer snapshots hold, and check it.
+    Dump(dump::DumpArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +81,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => topic::run(command),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
+        Command::Log(LogCommand::Dump(args)) => dump::run(&args),
         Command::Config(ConfigCommand::Keys(args)) => config_keys::print(&args),
         Command::Bench(command) => bench::run(command),
     }
