@@ -33,8 +33,8 @@ pub(super) struct Place<'a> {
 
 impl Format {
     /// Reads a pattern: `%t` topic, `%p` partition, `%o` offset, `%k` key, `%v` or `%s` value, `%K` and `%S`
-    /// their lengths (-1 for null), `%h` headers, `%T` timestamp, `%%` a percent sign; `\n`, `\t`, `\r`, `\\` and
-    /// `\xHH` as in C.
+    /// their lengths (-1 for null), `%h` headers, `%T` timestamp, `%%` a percent sign; `\n`, `\t`, `\r`,
+    /// `\\` and `\xHH` as in C.
     pub(super) fn parse(pattern: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut text = Vec::new();

@@ -1,7 +1,8 @@
 //! The command line.
 //!
 //! Each command is a file: its arguments, then what it does. Commands print results to standard output and
-//! everything else to standard error; exit code 0 is success, 1 failure, 2 a command line that makes no sense.
+//! everything else to standard error; exit code 0 is success, 1 failure, 2 a command line that makes no
+//! sense.
 
 mod bench;
 mod client_args;

@@ -79,8 +79,8 @@ struct Waiting {
 }
 
 impl Connection {
-    /// Connects to the first of `address`'s (`host:port`) addresses that accepts, and asks which versions the broker
-    /// serves.
+    /// Connects to the first of the addresses behind `address` (`host:port`) that accepts, and asks which
+    /// versions the broker serves.
     ///
     /// A host name is looked up on this thread: an executor that serves others connects to addresses.
     pub async fn open(address: &str, options: ConnectOptions) -> Result<Self, ClientError> {

@@ -1,8 +1,9 @@
 //! Configuration: the key table, the `.properties` parser, and the typed broker and topic configurations.
 //!
 //! Start with [`keys`], the table that everything else is read from. [`BrokerConfig::load`] merges defaults,
-//! file, environment and `--override` into one checked value; [`TopicDefaults`] turns a topic's overrides into
-//! its effective [`TopicConfig`]. Nothing here reads a file or the environment: the caller hands both over.
+//! file, environment and `--override` into one checked value; [`TopicDefaults`] turns a topic's overrides
+//! into its effective [`TopicConfig`]. Nothing here reads a file or the environment: the caller hands both
+//! over.
 
 mod broker;
 mod cpus;

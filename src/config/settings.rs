@@ -287,7 +287,8 @@ mod tests {
         };
         let errors = Settings::load(&sources).unwrap_err().to_string();
         let expected = "--override nonsense: expected KEY=VALUE\n\
-            server.properties:4: create.topic.policy.class.name: a Java class cannot run here; remove the key\n\
+            server.properties:4: create.topic.policy.class.name: a Java class cannot run here; \
+            remove the key\n\
             server.properties:1: log.segment.bytes=12: Value must be at least 1048576 \
             (INT, 1048576 or more; default 1073741824)\n\
             server.properties:3: num.partitions=many: Not a number of type INT (INT, 1 or more; default 1)";

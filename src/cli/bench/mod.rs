@@ -16,6 +16,7 @@ mod stats;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 
 pub(super) use produce::{AcksArg, CodecArg};
@@ -48,11 +49,11 @@ pub(super) struct LoadArgs {
     #[arg(short, long, default_value = "bench")]
     topic: String,
     /// Spread over this many topics, TOPIC-0, TOPIC-1 and so on, instead of TOPIC.
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = one_or_more())]
     topics: u32,
     /// Partitions of each topic that take part.
-    #[arg(short, long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(i32).range(1..))]
-    partitions: i32,
+    #[arg(short, long, value_name = "COUNT", default_value_t = 16, value_parser = one_or_more())]
+    partitions: u32,
     /// Replicas of a topic that is created; -1 for the broker's default.
     #[arg(long, value_name = "COUNT", default_value_t = -1, allow_negative_numbers = true)]
     replication_factor: i16,
@@ -60,10 +61,10 @@ pub(super) struct LoadArgs {
     #[arg(long = "topic-config", value_name = "KEY=VALUE", value_parser = parse_pair)]
     topic_configs: Vec<(String, String)>,
     /// Connections in all; partitions are dealt to them.
-    #[arg(short, long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "COUNT", default_value_t = 4, value_parser = one_or_more())]
     connections: u32,
     /// Threads of the load generator, each with its part of the connections.
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = one_or_more())]
     threads: u32,
     /// Seconds before the measured part, not counted.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_seconds)]
@@ -90,6 +91,11 @@ impl LoadArgs {
             count => (0..count).map(|index| format!("{}-{index}", self.topic)).collect(),
         }
     }
+}
+
+/// A count that is not zero.
+fn one_or_more() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
 }
 
 /// Seconds as a number that is not negative and not absurd.

@@ -73,7 +73,7 @@ async fn ready_topic(
     if found.is_none() && create {
         let topic = NewTopic {
             name: name.to_owned(),
-            partitions: args.partitions,
+            partitions: i32::try_from(args.partitions).unwrap_or(i32::MAX),
             replication_factor: args.replication_factor,
             configs: args.topic_configs.clone(),
         };
@@ -86,9 +86,9 @@ async fn ready_topic(
         if let Some(topic) = found {
             if topic.partitions.len() < args.partitions as usize {
                 let count = topic.partitions.len();
+                let asked = args.partitions;
                 return Err(CliError::failed(format!(
-                    "topic {name} has {count} partitions, --partitions {} needs more; choose fewer or another topic",
-                    args.partitions
+                    "topic {name} has {count} partitions, --partitions is {asked}; choose fewer"
                 )));
             }
             if topic.partitions.iter().all(|info| 0 <= info.leader) && are_led(cluster, &topic).await {

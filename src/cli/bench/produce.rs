@@ -12,7 +12,7 @@ use serde_json::json;
 use super::plan::{ConnectionPlan, Target};
 use super::runner::{self, Load, Run};
 use super::stats::Stats;
-use super::{LoadArgs, parse_count, parse_seconds};
+use super::{LoadArgs, one_or_more, parse_count, parse_seconds};
 use crate::cli::CliError;
 use crate::client::producer::{Acks, PartitionBatch, ProduceOptions, produce_request};
 use crate::client::{ApiVersion, Connection, encode_frame, resolve};
@@ -42,6 +42,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// Bytes that are handed to the kernel at once at most.
 const WRITE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of a batch's values at most.
+const BATCH_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
 /// Seed of the record contents: every run sends the same bytes.
 const CONTENT_SEED: u64 = 0x0063_6f72_656c_6f67;
 
@@ -53,13 +56,13 @@ pub(in crate::cli) struct ProduceArgs {
     #[arg(short = 's', long, value_name = "BYTES", default_value_t = 1_000)]
     record_size: u32,
     /// Records of each batch.
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = one_or_more())]
     records_per_batch: u32,
     /// Partitions of each request, one batch each.
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = one_or_more())]
     partitions_per_request: u32,
     /// Unanswered requests of each connection at most.
-    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = one_or_more())]
     inflight: u32,
     /// Which acknowledgement to wait for.
     #[arg(short, long, default_value = "all")]
@@ -130,6 +133,12 @@ impl From<CodecArg> for Codec {
 /// Runs the load and reports.
 pub(super) fn run(args: ProduceArgs) -> Result<(), CliError> {
     let acks = Acks::from(args.acks);
+    let batch_bytes = u64::from(args.record_size) * u64::from(args.records_per_batch);
+    if BATCH_BYTES_MAX < batch_bytes {
+        return Err(CliError::usage(format!(
+            "--record-size times --records-per-batch is {batch_bytes}, at most {BATCH_BYTES_MAX} make a batch"
+        )));
+    }
     let records_max = match (args.records, args.bytes) {
         (Some(_), Some(_)) => return Err(CliError::usage("--records and --bytes exclude each other")),
         (Some(records), None) => Some(records),

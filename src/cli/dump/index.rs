@@ -10,8 +10,8 @@ const OFFSET_ENTRY_LEN: usize = 8;
 /// `TimeIndex`: timestamp of 64 bits, offset relative to the base of 32 bits; big-endian.
 const TIME_ENTRY_LEN: usize = 12;
 
-/// The whole entries of an index. An index is allocated at full size and cut when its segment is closed: zeros at
-/// its end are no entries.
+/// The whole entries of an index. An index is allocated at full size and cut when its segment is closed:
+/// zeros at its end are no entries.
 fn entries<const LEN: usize>(bytes: &[u8], dump: &mut Dump<'_>) -> Vec<[u8; LEN]> {
     let (entries, rest) = bytes.as_chunks::<LEN>();
     if !rest.is_empty() {

@@ -20,8 +20,8 @@ use super::output::written;
 
 #[derive(Debug, Args)]
 pub(super) struct DumpArgs {
-    /// Files: segments (.log), metadata snapshots (.checkpoint), offset and time indexes (.index, .timeindex),
-    /// producer snapshots (.snapshot). Indexes are compared with the segment beside them.
+    /// Files: segments (.log), metadata snapshots (.checkpoint), offset and time indexes (.index,
+    /// .timeindex), producer snapshots (.snapshot). Indexes are compared with the segment beside them.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print the records within batches too.
@@ -98,7 +98,7 @@ fn dump_file(path: &Path, args: &DumpArgs, dump: &mut Dump<'_>) -> Result<(), Cl
             };
             let Some(base) = base_offset(path) else {
                 return Err(CliError::failed(format!(
-                    "{}: an index's name is its base offset, expected one such as 00000000000000000000.{extension}",
+                    "{}: an index is named after its base offset, such as 00000000000000000000.{extension}",
                     path.display()
                 )));
             };
