@@ -73,7 +73,8 @@ pub(super) struct State<D: Disk> {
     pub(super) bytes_since_checkpoint: u64,
     /// The files are as a clean start wants them.
     pub(super) is_clean: bool,
-    pub(super) broken: Vec<BrokenRange>,
+    /// Bytes known to be broken, with the base offsets of their segments.
+    pub(super) broken: Vec<(Offset, BrokenRange)>,
     pub(super) deleted: Vec<DeletedSegment>,
     /// Where the last read of the disk ended, to tell sequential readers.
     pub(super) last_disk_read_end: u64,

@@ -57,6 +57,7 @@ pub(super) async fn read<D: Disk>(
         let reader = SegmentReader::new(core, view);
         if let Some(first) = find_batch(&reader, from, max_bytes.min(READ_PIECE_BYTES)).await? {
             let limit = limit_position(&reader, next_base, upto).await?;
+            let limit = limit.min(reader.broken_after(first.position));
             return read_from(&reader, &first, limit, max_bytes, min_one).await;
         }
         // Compaction or a broken end left a gap: the next segment begins behind it.
@@ -144,7 +145,7 @@ pub(super) async fn find_batch<D: Disk>(
             return Ok(Some(batch));
         }
         previous_end = batch.header.next_offset();
-        position += batch.header.total_len() as u64;
+        position = batch.position + batch.header.total_len() as u64;
     }
     Ok(None)
 }
@@ -177,7 +178,7 @@ impl<D: Disk> State<D> {
             return Err(ReadError::OutOfRange { offset: from, log_start_offset, log_end_offset });
         }
         let mut end = upto.min(log_end_offset);
-        for broken in &self.broken {
+        for (_, broken) in &self.broken {
             if broken.first_offset <= from && from < broken.end_offset {
                 return Err(ReadError::Corrupt {
                     file: broken.file.clone(),

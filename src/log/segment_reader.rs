@@ -52,9 +52,11 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         ReadError::Corrupt { file, position, reason }
     }
 
-    /// The batch at `position`, which must be the start of one; `None` at the segment's end. The whole of
-    /// it is within the segment. `want` is about how many bytes will be read from there.
+    /// The batch at `position`, which must be the start of one, or the next one where bytes known to be
+    /// broken start; `None` at the segment's end. The whole of it is within the segment. `want` is about
+    /// how many bytes will be read from there.
     pub(super) async fn batch_at(&self, position: u64, want: usize) -> Result<Option<FoundBatch>, ReadError> {
+        let position = self.behind_broken(position);
         if position == self.view.len {
             return Ok(None);
         }
@@ -69,6 +71,22 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
             return Err(self.corrupt(position, error.to_string()));
         }
         Ok(Some(FoundBatch { position, header }))
+    }
+
+    /// Where the bytes known to be broken at `position` end.
+    fn behind_broken(&self, position: u64) -> u64 {
+        let state = self.core.state.borrow();
+        let mut broken = state.broken.iter().filter(|(base, _)| *base == self.view.base_offset);
+        let here = broken.find(|(_, range)| range.position == position);
+        position + here.map_or(0, |(_, range)| range.bytes)
+    }
+
+    /// Where the first bytes known to be broken behind `position` start.
+    pub(super) fn broken_after(&self, position: u64) -> u64 {
+        let state = self.core.state.borrow();
+        let broken = state.broken.iter().filter(|(base, _)| *base == self.view.base_offset);
+        let starts = broken.map(|(_, range)| range.position).filter(|start| position < *start);
+        starts.min().unwrap_or(u64::MAX)
     }
 
     /// The bytes of a header, or what the segment has of them.

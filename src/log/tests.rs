@@ -199,3 +199,147 @@ fn a_failed_write_ends_writing_but_not_reading() {
         assert_eq!(read_all(&log, Offset::ZERO, 1 << 20).len() as i64, end.0);
     }
 }
+
+fn reopen(disk: &MemoryDisk, config: LogConfig, with: OpenWith) -> (Log<MemoryDisk>, RecoveryReport) {
+    let open = Log::open(env(disk), Path::new(PARENT), topic_partition(), config, with, NOW);
+    block_on(open).unwrap()
+}
+
+fn unclean(recovery_point: i64) -> OpenWith {
+    OpenWith { clean: false, recovery_point: Offset(recovery_point), log_start_offset: Offset::ZERO }
+}
+
+fn idempotent(base_sequence: i32) -> BatchFields {
+    BatchFields {
+        producer_id: ProducerId(5),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence,
+        ..BatchFields::default()
+    }
+}
+
+/// A log of `batches` batches of two records each in several segments, flushed and synced.
+fn filled(disk: &MemoryDisk, batches: i32) -> Log<MemoryDisk> {
+    let log = create(disk, small());
+    for index in 0..batches {
+        append(&log, &batch(2, 500, idempotent(2 * index))).unwrap();
+        block_on(log.flush(WriteSync::Data)).unwrap();
+    }
+    log
+}
+
+fn expected(batches: i32) -> Vec<(i64, i32)> {
+    (0..batches).map(|index| (i64::from(2 * index), 2)).collect()
+}
+
+#[test]
+fn a_log_is_the_same_after_a_clean_close() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = filled(&disk, 60);
+    block_on(log.close_clean()).unwrap();
+    assert!(matches!(append(&log, &batch(1, 1, idempotent(120))), Err(AppendError::Offline { .. })));
+    let clean = OpenWith { clean: true, ..unclean(120) };
+    for round in 0..3 {
+        let (log, report) = reopen(&disk, small(), clean);
+        assert_eq!(report, RecoveryReport::default());
+        assert_eq!(log.topic_id(), Uuid(77));
+        assert_eq!((log.synced_end_offset(), log.staged_end_offset()), (Offset(120), Offset(120)));
+        assert_eq!(log.latest_epoch(), Some(LeaderEpoch(4)));
+        assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(60));
+        assert!(append(&log, &batch(2, 500, idempotent(118))).unwrap().duplicate);
+        if round == 2 {
+            assert_eq!(append(&log, &batch(2, 500, idempotent(120))).unwrap().base_offset, Offset(120));
+            block_on(log.flush(WriteSync::Data)).unwrap();
+            assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(61));
+        }
+        block_on(log.close_clean()).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_log_recovers_from_any_recovery_point() {
+    for recovery_point in [0, 1, 2, 30, 31, 59, 118, 120] {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        drop(filled(&disk, 60));
+        let (log, report) = reopen(&disk, small(), unclean(recovery_point));
+        assert!(report.truncated.is_none() && report.is_intact(), "{report:?}");
+        assert!(recovery_point < 120 || report.scanned_bytes == 0);
+        assert_eq!(log.synced_end_offset(), Offset(120));
+        assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(60));
+        assert!(append(&log, &batch(2, 500, idempotent(118))).unwrap().duplicate);
+        assert_eq!(append(&log, &batch(2, 500, idempotent(120))).unwrap().base_offset, Offset(120));
+        block_on(log.flush(WriteSync::Data)).unwrap();
+        block_on(log.checkpoint()).unwrap();
+        let (log, report) = reopen(&disk, small(), unclean(122));
+        assert_eq!(report.scanned_bytes, 0);
+        assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(61));
+    }
+}
+
+fn active_segment(disk: &MemoryDisk) -> std::path::PathBuf {
+    let dir = Path::new(PARENT).join("orders-3");
+    let entries = block_on(crate::disk::Disk::list(disk, &dir)).unwrap();
+    let last = entries.iter().rev().find(|entry| entry.name.ends_with(".log")).unwrap();
+    dir.join(&last.name)
+}
+
+#[test]
+fn a_broken_batch_behind_the_recovery_point_ends_the_log() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    drop(filled(&disk, 60));
+    let file = active_segment(&disk);
+    disk.flip_bit(&file, 200, 3).unwrap();
+    let (log, report) = reopen(&disk, small(), unclean(80));
+    let truncated = report.truncated.unwrap();
+    assert_eq!((truncated.file, truncated.position), (file, 0));
+    assert!(report.broken.is_empty());
+    let end = log.staged_end_offset();
+    assert!(Offset(80) <= end && end < Offset(120));
+    assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(end.0 as i32 / 2));
+    assert_eq!(append(&log, &batch(2, 500, idempotent(end.0 as i32))).unwrap().base_offset, end);
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    let (log, report) = reopen(&disk, small(), unclean(80));
+    assert!(report.truncated.is_none());
+    assert_eq!(log.staged_end_offset(), end + 2);
+}
+
+#[test]
+fn corruption_below_the_recovery_point_is_reported_and_never_served() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = filled(&disk, 60);
+    let file = active_segment(&disk);
+    drop(log);
+    // A length field of the second batch of the segment.
+    let len = batch(2, 500, idempotent(0)).len();
+    disk.flip_bit(&file, len + 9, 0).unwrap();
+    let (log, report) = reopen(&disk, small(), unclean(120));
+    assert!(report.truncated.is_none());
+    let [broken] = &report.broken[..] else { panic!("{report:?}") };
+    assert_eq!((broken.position, broken.bytes), (len as u64, len as u64));
+    assert_eq!(broken.end_offset, broken.first_offset + 2);
+    assert_eq!(log.staged_end_offset(), Offset(120));
+    let lost = broken.first_offset;
+    for offset in [lost, lost + 1] {
+        let read = block_on(log.read(offset, Offset(120), 1 << 20, true));
+        assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
+    }
+    let before = block_on(log.read(lost + -1, Offset(120), 1 << 20, true)).unwrap();
+    assert_eq!(before.bytes, len);
+    assert_eq!(read_all(&log, lost + 2, 1 << 20).len() as i64, (120 - lost.0) / 2 - 1);
+}
+
+#[test]
+fn offsets_of_lost_records_are_not_given_again() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    drop(filled(&disk, 60));
+    block_on(crate::disk::Disk::remove_file(&disk, &active_segment(&disk))).unwrap();
+    let (log, report) = reopen(&disk, small(), unclean(120));
+    let [broken] = &report.broken[..] else { panic!("{report:?}") };
+    assert_eq!(broken.end_offset, Offset(120));
+    assert_eq!(log.staged_end_offset(), Offset(120));
+    assert_eq!(append(&log, &batch(2, 500, BatchFields::default())).unwrap().base_offset, Offset(120));
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    assert_eq!(read_all(&log, Offset(120), 1 << 20), [(120, 2)]);
+    let read = block_on(log.read(broken.first_offset, Offset(122), 1 << 20, true));
+    assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
+}

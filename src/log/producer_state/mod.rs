@@ -10,7 +10,10 @@ mod snapshot;
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use crate::record::batch::BatchHeader;
+use crate::record::records::RecordIter;
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use super::append::AppendOrigin;
@@ -37,6 +40,19 @@ pub(super) enum ProducerCheck {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EndTxnMarker {
     pub(super) coordinator_epoch: i32,
+}
+
+/// Reads a transaction marker; `None` for other control batches, and for one that compaction emptied.
+pub(super) fn read_marker(batch: &Bytes) -> Option<EndTxnMarker> {
+    const ABORT: i16 = 0;
+    const COMMIT: i16 = 1;
+    let record = RecordIter::new(batch).ok()?.next()?.ok()?;
+    let (key, value) = (record.key?, record.value?);
+    let control_type = i16::from_be_bytes(*key.get(2..)?.first_chunk()?);
+    if ![ABORT, COMMIT].contains(&control_type) {
+        return None;
+    }
+    Some(EndTxnMarker { coordinator_epoch: i32::from_be_bytes(*value.get(2..)?.first_chunk()?) })
 }
 
 impl ProducerState {

@@ -1,16 +1,8 @@
-//! Opening a log: what is trusted, what is scanned, what is cut off, and what is reported.
+//! What opening a log did and found.
 
 use std::path::PathBuf;
 
-use std::path::Path;
-
-use crate::disk::Disk;
-use crate::types::{Offset, Timestamp, TopicPartition};
-
-use super::config::LogConfig;
-use super::env::LogEnv;
-use super::error::LogError;
-use super::log::Log;
+use crate::types::Offset;
 
 /// What is known about a log before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +36,7 @@ pub struct BrokenRange {
     pub file: PathBuf,
     /// Where the broken bytes start.
     pub position: u64,
-    /// How many bytes until the next batch that is whole.
+    /// How many bytes until the next batch that is whole, or the end of the segment.
     pub bytes: u64,
     /// The first offset that is lost.
     pub first_offset: Offset,
@@ -67,14 +59,9 @@ pub struct RecoveryReport {
     pub rebuilt_indexes: usize,
 }
 
-#[expect(clippy::unimplemented, unused_variables, reason = "the signature lands first")]
-pub(super) async fn open<D: Disk>(
-    env: LogEnv<D>,
-    parent: &Path,
-    topic_partition: TopicPartition,
-    config: LogConfig,
-    with: OpenWith,
-    now: Timestamp,
-) -> Result<(Log<D>, RecoveryReport), LogError> {
-    unimplemented!()
+impl RecoveryReport {
+    /// Whether the log is whole: at most an unfinished write was cut off.
+    pub fn is_intact(&self) -> bool {
+        self.broken.is_empty()
+    }
 }
