@@ -4,6 +4,7 @@
 
 mod rt {
     mod file;
+    mod host;
     mod mesh;
     mod net;
     mod support;

@@ -16,3 +16,7 @@ pub mod sync;
 pub mod file;
 pub mod mesh;
 pub mod net;
+
+pub mod host;
+pub mod panic;
+pub mod signals;

@@ -96,12 +96,15 @@ fn a_busy_task_delays_a_timer_by_milliseconds_not_by_a_tenth_of_a_second() {
     assert!(late < Duration::from_millis(6), "the median timer of 2 ms took {late:?} of the core");
 }
 
+/// Rounds of the foreground and of the background.
+type Counts = (Cell<u64>, Cell<u64>);
+
 #[test]
 fn background_work_leaves_the_core_to_the_foreground() {
     let (foreground, background) = run(|| async {
         let stop = Rc::new(Cell::new(false));
         let counts = Rc::new((Cell::new(0_u64), Cell::new(0_u64)));
-        let work = |count: fn(&(Cell<u64>, Cell<u64>)) -> &Cell<u64>| {
+        let work = |count: fn(&Counts) -> &Cell<u64>| {
             let (stop, counts) = (Rc::clone(&stop), Rc::clone(&counts));
             async move {
                 while !stop.get() {
@@ -166,6 +169,6 @@ fn an_executor_that_cannot_start_says_so_at_once() {
 #[test]
 fn a_panic_is_reported_by_join() {
     let handle = executor::spawn(ExecutorConfig::unpinned("broken"), || async { panic!("on purpose") });
-    let error = handle.unwrap().join().map(|()| ()).unwrap_err();
+    let error = handle.unwrap().join().unwrap_err();
     assert_eq!(error.to_string(), "the executor broken panicked: on purpose");
 }
