@@ -135,6 +135,7 @@ pub trait Disk: Clone + 'static {
 
 /// An open file. Dropping it closes it.
 #[expect(async_fn_in_trait, reason = "every future of a shard stays on its core")]
+#[expect(clippy::len_without_is_empty, reason = "a length that costs a system call")]
 pub trait DiskFile: 'static {
     /// A buffer for writes.
     type Buf: DiskBuf;

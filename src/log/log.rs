@@ -80,6 +80,8 @@ pub(super) struct State<D: Disk> {
     pub(super) last_disk_read_end: u64,
     /// The first failure of a write or sync.
     pub(super) offline: Option<String>,
+    /// Not even reads are answered.
+    pub(super) is_deleted: bool,
 }
 
 /// The end of a flush.
@@ -220,6 +222,7 @@ impl<D: Disk> Log<D> {
             deleted: Vec::new(),
             last_disk_read_end: 0,
             offline: None,
+            is_deleted: false,
         };
         let core = Core {
             env,
@@ -300,6 +303,33 @@ impl<D: Disk> Log<D> {
     /// The cause, when a failed write or sync ended all writing.
     pub fn offline_cause(&self) -> Option<String> {
         self.core.state.borrow().offline.clone()
+    }
+
+    /// The log's directory.
+    pub fn dir(&self) -> Rc<Path> {
+        self.core.dir()
+    }
+
+    /// Where the oldest segment begins; at most the log start.
+    pub fn first_segment_base(&self) -> Offset {
+        let state = self.core.state.borrow();
+        let first = state.closed.first().map(|segment| segment.view.base_offset);
+        first.unwrap_or_else(|| state.open.front().expect("there is always an open segment").base_offset)
+    }
+
+    /// Ends reading and writing; the directory is about to be renamed.
+    pub(super) fn close_for_deletion(&self) {
+        assert!(!self.core.is_flushing.get(), "no flush while {} is deleted", self.core.topic_partition);
+        self.core.take_offline("the log was deleted".to_owned());
+        let mut state = self.core.state.borrow_mut();
+        state.is_deleted = true;
+        let closed = state.closed.iter().map(|segment| segment.view.ids);
+        let ids: Vec<_> = closed.chain(state.open.iter().map(|segment| segment.ids)).collect();
+        for id in ids.into_iter().flat_map(|ids| ids.all()) {
+            self.core.env.blocks().borrow_mut().forget(id);
+            self.core.env.files().borrow_mut().forget(id);
+        }
+        state.open.iter_mut().for_each(|segment| segment.file = None);
     }
 
     /// Assigns offsets to `batches` and stages them. All of them are stored, or none.

@@ -1,61 +1,140 @@
 //! One Kafka log directory: identity, checkpoints, the clean-shutdown marker and the partitions in it.
+//!
+//! ```text
+//! <dir>/meta.properties                     whose directory this is
+//! <dir>/recovery-point-offset-checkpoint    records below were durable
+//! <dir>/log-start-offset-checkpoint         records below were deleted
+//! <dir>/replication-offset-checkpoint       high watermarks
+//! <dir>/.kafka_cleanshutdown                there after a clean shutdown only
+//! <dir>/<topic>-<partition>/                one log
+//! <dir>/<topic>-<partition>.<id>-delete/    a log that is being deleted
+//! ```
 
-use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use crate::disk::Disk;
-use crate::types::{DirectoryId, NodeId, Offset, Timestamp, TopicId, TopicPartition};
+use crate::disk::{Disk, DiskError};
+use crate::types::{Offset, Timestamp, TopicId, TopicPartition};
 
+use super::checkpoint::{format_offsets, parse_offsets};
 use super::config::LogConfig;
 use super::env::LogEnv;
 use super::error::LogError;
 use super::log::Log;
-use super::recovery::RecoveryReport;
+use super::meta_properties::{self, MetaProperties};
+use super::recovery::{OpenWith, RecoveryReport};
 
-/// `meta.properties`, version 1: who a log directory belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetaProperties {
-    /// The cluster's id.
-    pub cluster_id: String,
-    /// The broker's id.
-    pub node_id: NodeId,
-    /// The directory's own id (KIP-858).
-    pub directory_id: DirectoryId,
-}
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+
+/// What the name of a deleted partition's directory ends with (`LogFileUtils.DELETE_DIR_SUFFIX`).
+const DELETE_DIR_SUFFIX: &str = "-delete";
+
+/// The longest name of a directory.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The largest checkpoint file that is read.
+const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes written since the last checkpoint that make the next one due: about what a start after a crash
+/// reads and checks, at one to two gigabytes a second.
+pub const CHECKPOINT_DUE_BYTES: u64 = 256 << 20;
 
 /// A log directory, owned by one shard.
 pub struct LogDir<D: Disk> {
-    disk: PhantomData<D>,
+    env: LogEnv<D>,
+    path: Rc<Path>,
+    clean_shutdown: Option<i64>,
+    checkpoints: RefCell<Checkpoints>,
+    deleted: RefCell<Vec<(Timestamp, PathBuf)>>,
 }
 
-#[expect(clippy::unimplemented, unused_variables, reason = "signatures land first")]
+/// The contents of the checkpoint files.
+#[derive(Debug, Default)]
+struct Checkpoints {
+    recovery_points: HashMap<TopicPartition, Offset>,
+    log_starts: HashMap<TopicPartition, Offset>,
+    high_watermarks: HashMap<TopicPartition, Offset>,
+}
+
+/// A log and its high watermark, to be checkpointed.
+pub struct CheckpointedLog<'a, D: Disk> {
+    /// The log.
+    pub log: &'a Log<D>,
+    /// The high watermark to write down.
+    pub high_watermark: Offset,
+}
+
 impl<D: Disk> LogDir<D> {
-    /// Opens a log directory, creating it where it is missing, and takes the clean-shutdown marker away.
+    /// Opens a log directory, creating it where it is missing, and takes the clean-shutdown marker away,
+    /// durably: from here on a start counts as one after a crash.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be read as one is `Corrupt`.
     pub async fn open(env: LogEnv<D>, path: PathBuf) -> Result<Self, LogError> {
-        unimplemented!()
+        let disk = env.disk().clone();
+        disk.create_dir_all(&path).await?;
+        let clean_shutdown = take_clean_shutdown(&disk, &path).await?;
+        let checkpoints = Checkpoints {
+            recovery_points: read_offsets(&disk, &path, RECOVERY_POINTS).await?,
+            log_starts: read_offsets(&disk, &path, LOG_STARTS).await?,
+            high_watermarks: read_offsets(&disk, &path, HIGH_WATERMARKS).await?,
+        };
+        Ok(Self {
+            env,
+            path: path.into(),
+            clean_shutdown,
+            checkpoints: RefCell::new(checkpoints),
+            deleted: RefCell::default(),
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the logs of this directory share.
+    pub fn env(&self) -> &LogEnv<D> {
+        &self.env
     }
 
     /// `meta.properties`; `None` when the directory was never formatted.
     pub async fn read_meta(&self) -> Result<Option<MetaProperties>, LogError> {
-        unimplemented!()
+        meta_properties::read(self.env.disk(), &self.path).await
     }
 
     /// Writes `meta.properties`, durably.
     pub async fn write_meta(&self, meta: &MetaProperties) -> Result<(), LogError> {
-        unimplemented!()
+        Ok(meta_properties::write(self.env.disk(), &self.path, meta).await?)
     }
 
-    /// Whether the directory was shut down cleanly, and by which broker epoch.
+    /// The broker epoch of the clean shutdown before this start; `None` after a crash.
     pub fn clean_shutdown(&self) -> Option<i64> {
-        unimplemented!()
+        self.clean_shutdown
     }
 
-    /// The partitions in the directory, with the bytes of their files.
-    pub async fn partitions(&self) -> Result<Vec<(TopicPartition, u64)>, LogError> {
-        unimplemented!()
+    /// The partitions in the directory. Removes directories whose deletion was not finished.
+    pub async fn partitions(&self) -> Result<Vec<TopicPartition>, LogError> {
+        let mut partitions = Vec::new();
+        for entry in self.env.disk().list(&self.path).await? {
+            if !entry.is_dir {
+                continue;
+            }
+            if is_deleted_dir(&entry.name) {
+                self.env.disk().remove_dir_all(&self.path.join(&entry.name)).await?;
+            } else if let Some(partition) = TopicPartition::from_dir_name(&entry.name) {
+                partitions.push(partition);
+            }
+        }
+        Ok(partitions)
     }
 
-    /// Creates the log of a new partition.
+    /// Creates the log of a new partition; see [`Log::create`].
     pub async fn create_log(
         &self,
         topic_partition: TopicPartition,
@@ -63,46 +142,238 @@ impl<D: Disk> LogDir<D> {
         config: LogConfig,
         now: Timestamp,
     ) -> Result<Log<D>, LogError> {
-        unimplemented!()
+        self.forget(&topic_partition).await?;
+        Log::create(self.env.clone(), &self.path, topic_partition, topic_id, config, now).await
     }
 
-    /// Opens the log of a partition that is there.
+    /// Opens the log of a partition that is there; see [`Log::open`].
     pub async fn load_log(
         &self,
         topic_partition: TopicPartition,
         config: LogConfig,
         now: Timestamp,
     ) -> Result<(Log<D>, RecoveryReport), LogError> {
-        unimplemented!()
+        let with = {
+            let checkpoints = self.checkpoints.borrow();
+            let offset = |offsets: &HashMap<_, _>| offsets.get(&topic_partition).copied();
+            OpenWith {
+                clean: self.clean_shutdown.is_some(),
+                recovery_point: offset(&checkpoints.recovery_points).unwrap_or(Offset::ZERO),
+                log_start_offset: offset(&checkpoints.log_starts).unwrap_or(Offset::ZERO),
+            }
+        };
+        Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await
     }
 
     /// The high watermark last checkpointed for a partition.
     pub fn checkpointed_high_watermark(&self, topic_partition: &TopicPartition) -> Option<Offset> {
-        unimplemented!()
+        self.checkpoints.borrow().high_watermarks.get(topic_partition).copied()
     }
 
-    /// Renames the directory of a partition for deletion; its log takes no more reads and writes.
+    /// Renames the directory of a partition for deletion; its log takes no more reads and writes. No flush
+    /// may be under way.
     pub async fn delete_log(&self, log: &Log<D>, now: Timestamp) -> Result<(), LogError> {
-        unimplemented!()
+        let name = deleted_dir_name(log.topic_partition(), self.env.random_u128());
+        let to = self.path.join(name);
+        log.close_for_deletion();
+        self.env.disk().rename(&log.dir(), &to).await?;
+        self.env.disk().sync_dir(&self.path).await?;
+        let due = now.saturating_add_ms(log.config().file_delete_delay_ms);
+        self.deleted.borrow_mut().push((due, to));
+        self.forget(log.topic_partition()).await
     }
 
-    /// Removes directories that were deleted `file.delete.delay.ms` ago.
+    /// Removes directories that were deleted `file.delete.delay.ms` ago. Returns how many.
     pub async fn remove_deleted(&self, now: Timestamp) -> Result<usize, LogError> {
-        unimplemented!()
+        let due: Vec<_> = self.deleted.borrow_mut().extract_if(.., |(due, _)| *due <= now).collect();
+        for (_, dir) in &due {
+            match self.env.disk().remove_dir_all(dir).await {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(due.len())
     }
 
-    /// Whether so much was written since the last checkpoint that a recovery would take long.
-    pub fn is_checkpoint_due(&self) -> bool {
-        unimplemented!()
+    /// Whether so much was written to `logs` since their last checkpoint that a recovery would take long.
+    pub fn is_checkpoint_due<'a>(&self, logs: impl Iterator<Item = &'a Log<D>>) -> bool {
+        CHECKPOINT_DUE_BYTES <= logs.map(Log::bytes_since_checkpoint).sum()
     }
 
-    /// Writes the recovery-point, log-start and replication-offset checkpoints.
-    pub async fn write_checkpoints(&self, logs: &[(Log<D>, Offset)]) -> Result<(), LogError> {
-        unimplemented!()
+    /// Writes the recovery points, log starts and high watermarks of `logs`, durably; what is known of other
+    /// partitions stays. To bound a recovery, call [`Log::checkpoint`] on those that need it first.
+    pub async fn write_checkpoints(&self, logs: &[CheckpointedLog<'_, D>]) -> Result<(), LogError> {
+        {
+            let mut checkpoints = self.checkpoints.borrow_mut();
+            for CheckpointedLog { log, high_watermark } in logs {
+                let partition = log.topic_partition();
+                let log_start = log.log_start_offset();
+                checkpoints.recovery_points.insert(partition.clone(), log.synced_end_offset());
+                checkpoints.high_watermarks.insert(partition.clone(), *high_watermark);
+                // Kafka leaves out what the oldest segment tells as well.
+                if log.first_segment_base() < log_start {
+                    checkpoints.log_starts.insert(partition.clone(), log_start);
+                }
+            }
+        }
+        self.store(RECOVERY_POINTS, |checkpoints| &checkpoints.recovery_points).await?;
+        self.store(LOG_STARTS, |checkpoints| &checkpoints.log_starts).await?;
+        self.store(HIGH_WATERMARKS, |checkpoints| &checkpoints.high_watermarks).await
     }
 
-    /// Writes the checkpoints and the clean-shutdown marker, after all logs were closed cleanly.
-    pub async fn close_clean(&self, logs: &[(Log<D>, Offset)], broker_epoch: i64) -> Result<(), LogError> {
-        unimplemented!()
+    /// Writes the checkpoints and the clean-shutdown marker, after all `logs` were closed cleanly.
+    pub async fn close_clean(
+        &self,
+        logs: &[CheckpointedLog<'_, D>],
+        broker_epoch: i64,
+    ) -> Result<(), LogError> {
+        self.write_checkpoints(logs).await?;
+        let marker = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
+        let path = self.path.join(CLEAN_SHUTDOWN);
+        Ok(self.env.disk().replace_file(&path, marker.as_bytes()).await?)
+    }
+
+    /// Drops what the checkpoints say of a partition: the next of that name begins at zero.
+    async fn forget(&self, topic_partition: &TopicPartition) -> Result<(), LogError> {
+        let (had_recovery_point, had_log_start) = {
+            let mut checkpoints = self.checkpoints.borrow_mut();
+            checkpoints.high_watermarks.remove(topic_partition);
+            let recovery_point = checkpoints.recovery_points.remove(topic_partition);
+            let log_start = checkpoints.log_starts.remove(topic_partition);
+            (Some(Offset::ZERO) < recovery_point, log_start.is_some())
+        };
+        if had_recovery_point {
+            self.store(RECOVERY_POINTS, |checkpoints| &checkpoints.recovery_points).await?;
+        }
+        if had_log_start {
+            self.store(LOG_STARTS, |checkpoints| &checkpoints.log_starts).await?;
+        }
+        Ok(())
+    }
+
+    async fn store(
+        &self,
+        name: &str,
+        offsets_of: impl Fn(&Checkpoints) -> &HashMap<TopicPartition, Offset>,
+    ) -> Result<(), LogError> {
+        let contents = {
+            let checkpoints = self.checkpoints.borrow();
+            let sorted: BTreeMap<_, _> = offsets_of(&checkpoints).iter().collect();
+            format_offsets(sorted.into_iter().map(|(partition, offset)| (partition, *offset)))
+        };
+        Ok(self.env.disk().replace_file(&self.path.join(name), &contents).await?)
+    }
+}
+
+async fn read_offsets<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    name: &str,
+) -> Result<HashMap<TopicPartition, Offset>, LogError> {
+    let file = dir.join(name);
+    let contents = match disk.read_file(&file, CHECKPOINT_BYTES_MAX).await {
+        Err(error) if error.is_not_found() => return Ok(HashMap::new()),
+        other => other?,
+    };
+    parse_offsets(&contents).map_err(|error| LogError::Corrupt {
+        file,
+        position: 0,
+        reason: error.to_string(),
+    })
+}
+
+/// Reads the marker and removes it.
+async fn take_clean_shutdown<D: Disk>(disk: &D, dir: &Path) -> Result<Option<i64>, DiskError> {
+    const MARKER_BYTES_MAX: usize = 4096;
+    let path = dir.join(CLEAN_SHUTDOWN);
+    let contents = match disk.read_file(&path, MARKER_BYTES_MAX).await {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other?,
+    };
+    disk.remove_file(&path).await?;
+    disk.sync_dir(dir).await?;
+    Ok(Some(parse_broker_epoch(&contents)))
+}
+
+/// The broker epoch of a marker, -1 for the empty one of older Kafkas (`CleanShutdownFileHandler`).
+fn parse_broker_epoch(contents: &[u8]) -> i64 {
+    let json: Option<serde_json::Value> = serde_json::from_slice(contents).ok();
+    json.and_then(|json| json.get("brokerEpoch")?.as_i64()).unwrap_or(-1)
+}
+
+/// `<topic>-<partition>.<32 hex digits>-delete`, the topic shortened where the name would be too long
+/// (`LocalLog.logDeleteDirName`).
+fn deleted_dir_name(topic_partition: &TopicPartition, id: u128) -> String {
+    let suffix = format!("-{}.{id:032x}{DELETE_DIR_SUFFIX}", topic_partition.partition);
+    let topic = topic_partition.topic.as_str();
+    let kept = topic.len().min(NAME_BYTES_MAX - suffix.len());
+    format!("{}{suffix}", &topic[..kept])
+}
+
+/// Whether a directory's name was given by [`deleted_dir_name`]; a topic's name may end in "-delete" too,
+/// but not a partition's directory.
+fn is_deleted_dir(name: &str) -> bool {
+    name.strip_suffix(DELETE_DIR_SUFFIX)
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(_, id)| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
+    use crate::log::EnvConfig;
+    use crate::types::{TopicName, Uuid};
+
+    fn partition(topic: &str, partition: i32) -> TopicPartition {
+        TopicPartition { topic: TopicName::new(topic).unwrap(), partition }
+    }
+
+    async fn open(disk: &MemoryDisk) -> LogDir<MemoryDisk> {
+        let env = LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, seed: 1 });
+        LogDir::open(env, PathBuf::from("/data/shard-00")).await.unwrap()
+    }
+
+    #[test]
+    fn names_of_deleted_directories_are_kafkas() {
+        let name = deleted_dir_name(&partition("orders", 7), 0xab);
+        assert_eq!(name, "orders-7.000000000000000000000000000000ab-delete");
+        assert!(is_deleted_dir(&name) && TopicPartition::from_dir_name(&name).is_none());
+        let long = deleted_dir_name(&partition(&"x".repeat(249), 10), u128::MAX);
+        assert!(long.len() == NAME_BYTES_MAX && is_deleted_dir(&long));
+        assert!(!is_deleted_dir("to-delete-3") && !is_deleted_dir("x-delete"));
+    }
+
+    #[test]
+    fn markers_are_kafkas() {
+        assert_eq!(parse_broker_epoch(b"{\"version\":0,\"brokerEpoch\":12}"), 12);
+        assert_eq!(parse_broker_epoch(b""), -1);
+        assert_eq!(parse_broker_epoch(b"{\"version\":0,\"brokerEpoch\":null}"), -1);
+    }
+
+    #[test]
+    fn a_directory_lives_through_clean_and_unclean_starts() {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        let now = Timestamp(1);
+        block_on(async {
+            let dir = open(&disk).await;
+            assert_eq!((dir.clean_shutdown(), dir.read_meta().await.unwrap()), (None, None));
+            for index in 0..3 {
+                dir.create_log(partition("t", index), Uuid(9), LogConfig::default(), now).await.unwrap();
+            }
+            let (log, _) = dir.load_log(partition("t", 1), LogConfig::default(), now).await.unwrap();
+            dir.delete_log(&log, now).await.unwrap();
+            assert!(log.read(Offset::ZERO, Offset::ZERO, 1, true).await.is_err());
+            assert_eq!(dir.partitions().await.unwrap(), [partition("t", 0), partition("t", 2)]);
+            let (log, _) = dir.load_log(partition("t", 0), LogConfig::default(), now).await.unwrap();
+            log.close_clean().await.unwrap();
+            let logs = [CheckpointedLog { log: &log, high_watermark: Offset(5) }];
+            dir.close_clean(&logs, 77).await.unwrap();
+
+            let dir = open(&disk).await;
+            assert_eq!(dir.clean_shutdown(), Some(77));
+            assert_eq!(dir.checkpointed_high_watermark(&partition("t", 0)), Some(Offset(5)));
+            assert_eq!(open(&disk).await.clean_shutdown(), None);
+        });
     }
 }

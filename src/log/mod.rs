@@ -29,6 +29,7 @@ mod index;
 #[expect(clippy::module_inception, reason = "the main type of the module, in the file of its name")]
 mod log;
 mod log_dir;
+mod meta_properties;
 mod partition_metadata;
 mod producer_state;
 mod read;
@@ -47,7 +48,8 @@ pub use error::{AppendError, LogError, ReadError};
 pub use file_cache::FileCache;
 pub use flush::FlushOutcome;
 pub use log::Log;
-pub use log_dir::{LogDir, MetaProperties};
+pub use log_dir::{CHECKPOINT_DUE_BYTES, CheckpointedLog, LogDir};
+pub use meta_properties::MetaProperties;
 pub use read::{ReadOutcome, TimestampOffset};
 pub use recovery::{BrokenRange, OpenWith, RecoveryReport, Truncation};
 

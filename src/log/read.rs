@@ -51,8 +51,11 @@ pub(super) async fn read<D: Disk>(
     min_one: bool,
 ) -> Result<ReadOutcome, ReadError> {
     let upto = core.state.borrow().readable_end(from, upto)?;
+    if upto <= from {
+        return Ok(ReadOutcome::default());
+    }
     let mut segment_of = from;
-    while from < upto {
+    loop {
         let Some((view, next_base)) = core.state.borrow().segment_of(segment_of) else { break };
         let reader = SegmentReader::new(core, view);
         if let Some(first) = find_batch(&reader, from, max_bytes.min(READ_PIECE_BYTES)).await? {
@@ -173,6 +176,9 @@ async fn index_floor<D: Disk>(
 impl<D: Disk> State<D> {
     /// How far a read from `from` may go: not beyond `upto`, the written end, or broken bytes.
     pub(super) fn readable_end(&self, from: Offset, upto: Offset) -> Result<Offset, ReadError> {
+        if let Some(cause) = self.offline.as_ref().filter(|_| self.is_deleted) {
+            return Err(ReadError::Offline { cause: cause.clone() });
+        }
         let (log_start_offset, log_end_offset) = (self.log_start_offset, self.written_end_offset);
         if from < log_start_offset || log_end_offset < from {
             return Err(ReadError::OutOfRange { offset: from, log_start_offset, log_end_offset });

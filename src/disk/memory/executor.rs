@@ -128,8 +128,7 @@ mod tests {
             });
         }
         assert!(simulation.run(100_000));
-        let trace = order.borrow().clone();
-        trace
+        order.take()
     }
 
     #[test]
