@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::CliError;
+use crate::client::producer::Acks;
 use crate::client::{Cluster, ConnectOptions};
+use crate::record::compression::Codec;
 use crate::rt::executor::{self, ExecutorConfig};
 
 #[derive(Debug, Clone, Args)]
@@ -25,6 +27,52 @@ impl ClientArgs {
 
     pub(super) async fn connect(&self) -> Result<Cluster, CliError> {
         Ok(Cluster::connect(&self.bootstrap, self.options()).await?)
+    }
+}
+
+/// `acks` as Kafka spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum AcksArg {
+    /// No answer at all.
+    #[value(name = "0")]
+    None,
+    /// The leader's.
+    #[value(name = "1")]
+    Leader,
+    /// That of every replica in sync.
+    #[value(name = "all", alias = "-1")]
+    All,
+}
+
+impl From<AcksArg> for Acks {
+    fn from(arg: AcksArg) -> Self {
+        match arg {
+            AcksArg::None => Self::None,
+            AcksArg::Leader => Self::Leader,
+            AcksArg::All => Self::All,
+        }
+    }
+}
+
+/// A codec's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CodecArg {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl From<CodecArg> for Codec {
+    fn from(arg: CodecArg) -> Self {
+        match arg {
+            CodecArg::None => Self::None,
+            CodecArg::Gzip => Self::Gzip,
+            CodecArg::Snappy => Self::Snappy,
+            CodecArg::Lz4 => Self::Lz4,
+            CodecArg::Zstd => Self::Zstd,
+        }
     }
 }
 

@@ -5,8 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use clap::Args;
 
 use super::CliError;
-use super::bench::{AcksArg, CodecArg};
-use super::client_args::{ClientArgs, on_executor, parse_pair};
+use super::client_args::{AcksArg, ClientArgs, CodecArg, on_executor, parse_pair};
 use crate::client::producer::{Acks, PartitionBatch, ProduceOptions, init_producer_id, produce};
 use crate::client::{Cluster, TopicInfo, retrying};
 use crate::record::builder::{BatchBuilder, BatchFields};

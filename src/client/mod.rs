@@ -12,6 +12,8 @@ pub mod consumer;
 mod error;
 pub mod producer;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use cluster::{BrokerInfo, Cluster, PartitionInfo, TopicInfo};
 pub use connection::{ApiVersion, ConnectOptions, Connection, encode_frame, resolve};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cpus::CpuList;
-use super::error::{ConfigError, ConfigErrors, Notice};
+use super::error::{ConfigError, ConfigErrors, Notice, Origin};
 use super::listener::{self, Listener, SecurityProtocol};
 use super::settings::{Settings, Sources};
 use super::topic::TopicDefaults;
@@ -316,7 +316,7 @@ impl Checks<'_> {
     }
 
     fn listeners(&mut self, notices: &mut Vec<Notice>) -> Option<Vec<Listener>> {
-        let entries = self.settings.list("listeners").expect("it has a default");
+        let entries = self.listener_entries();
         let mut listeners = self.parse_listeners("listeners", &entries)?;
         if let Err(reason) = listener::check_ports(&listeners) {
             self.refuse("listeners", reason);
@@ -336,6 +336,18 @@ impl Checks<'_> {
         }
         self.refuse_protected("listeners", &listeners);
         Some(listeners)
+    }
+
+    /// Whoever advertises an address and has no file does not mean the built-in listener, which only this
+    /// host reaches: as in Kafka's container image, every address is listened on at the advertised ports.
+    fn listener_entries(&self) -> Vec<String> {
+        let advertised = self.settings.list("advertised.listeners");
+        match (self.settings.origin("listeners"), advertised) {
+            (Origin::BuiltIn, Some(advertised)) => {
+                advertised.iter().map(|entry| on_every_address(entry)).collect()
+            }
+            _ => self.settings.list("listeners").expect("it has a default"),
+        }
     }
 
     fn refuse_protected(&mut self, name: &str, listeners: &[Listener]) {
@@ -388,6 +400,14 @@ impl Checks<'_> {
     }
 }
 
+/// `NAME://host:port` without its host.
+fn on_every_address(entry: &str) -> String {
+    match (entry.split_once("://"), entry.rsplit_once(':')) {
+        (Some((name, _)), Some((_, port))) => format!("{name}://:{port}"),
+        _ => entry.to_owned(),
+    }
+}
+
 /// A wildcard address is advertised as this host's name.
 fn routable(listener: &Listener, host_name: &str) -> Listener {
     let is_wildcard = matches!(listener.host.as_str(), "" | "0.0.0.0" | "::");
@@ -426,6 +446,16 @@ mod tests {
         let (config, _) = BrokerConfig::load(&Sources { host_name: "here", ..Sources::default() }).unwrap();
         assert_eq!(shown(&config.network.advertised_listeners), ["PLAINTEXT://127.0.0.1:9092"]);
         assert_eq!(config.metadata_log_dir, PathBuf::from("./corelog-data"));
+    }
+
+    #[test]
+    fn advertising_an_address_alone_listens_on_all() {
+        let environment =
+            [("KAFKA_ADVERTISED_LISTENERS".to_owned(), "PLAINTEXT://broker.example:19092".to_owned())];
+        let sources = Sources { environment: &environment, host_name: "here", ..Sources::default() };
+        let (config, _) = BrokerConfig::load(&sources).unwrap();
+        assert_eq!(shown(&config.network.listeners), ["PLAINTEXT://:19092"]);
+        assert_eq!(shown(&config.network.advertised_listeners), ["PLAINTEXT://broker.example:19092"]);
     }
 
     #[test]

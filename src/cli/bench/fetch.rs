@@ -9,8 +9,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::plan::{ConnectionPlan, Target};
-use super::produce::{connect, error_name};
+
 use super::runner::{self, Load, Run};
+use super::sender::{connect, error_name};
 use super::stats::Stats;
 use super::{LoadArgs, parse_count, parse_seconds};
 use crate::cli::CliError;
@@ -311,5 +312,53 @@ async fn read_frame(reader: &mut StreamReader, buffer: &mut ReadBuffer) -> Resul
             Ok(_) => {}
             Err(error) => return Err(format!("connection lost: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::builder::{BatchBuilder, BatchFields};
+    use crate::types::Timestamp;
+    use crate::wire::api;
+
+    fn target(partition: i32) -> Target {
+        Target { topic: "t".to_owned(), partition }
+    }
+
+    #[test]
+    fn patched_requests_are_those_that_would_be_encoded() {
+        let options = FetchOptions { max_wait_ms: 1, min_bytes: 2, max_bytes: 3, partition_max_bytes: 4 };
+        let api = api::lookup(ApiKey::Fetch as i16).unwrap();
+        for version in 4..=12 {
+            let spoken = ApiVersion { api, version };
+            let template = RequestTemplate::new(&[target(0), target(7)], spoken, options).unwrap();
+            let cursor = |next| Cursor { start: Offset::ZERO, end: Offset::ZERO, next: Offset(next) };
+            let encoded = encode_frame(
+                spoken,
+                0,
+                "corelog-bench",
+                &fetch_request(&[("t", 0, Offset(5)), ("t", 7, Offset(i64::MAX))], options),
+            );
+            assert_eq!(template.at(&[cursor(5), cursor(i64::MAX)]), encoded.unwrap(), "v{version}");
+        }
+    }
+
+    #[test]
+    fn whole_batches_move_the_cursor() {
+        let batch = |base_offset, count| {
+            let fields = BatchFields { base_offset: Offset(base_offset), ..BatchFields::default() };
+            let mut builder = BatchBuilder::new(fields);
+            (0..count).for_each(|_| builder.append(Timestamp(1), None, Some(b"v"), &[]));
+            builder.build()
+        };
+        let mut cursor = Cursor { start: Offset(0), end: Offset(9), next: Offset(4) };
+        let records = [&batch(3, 2)[..], &batch(5, 3), &batch(8, 1)[..65]].concat();
+        let read = advance(&mut cursor, &records, true).ok().unwrap();
+        assert_eq!((cursor.next, read.records), (Offset(8), 5));
+        let mut broken = batch(8, 1).to_vec();
+        *broken.last_mut().unwrap() ^= 1;
+        assert!(advance(&mut cursor, &broken, true).is_err());
+        assert!(advance(&mut cursor, &broken, false).is_ok());
     }
 }

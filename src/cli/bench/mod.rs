@@ -11,6 +11,7 @@ mod plan;
 mod produce;
 mod report;
 mod runner;
+mod sender;
 mod stats;
 
 use std::path::PathBuf;
@@ -18,8 +19,6 @@ use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
-
-pub(super) use produce::{AcksArg, CodecArg};
 
 use super::CliError;
 use super::client_args::{ClientArgs, parse_pair};

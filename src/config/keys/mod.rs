@@ -40,16 +40,21 @@ static BROKER_TABLES: [&[Key]; 8] = [
 ];
 
 /// Kafka's keys for parts that do not exist yet, by prefix: they are not unknown, they do nothing.
-const FUTURE_PREFIXES: [&str; 9] = [
-    "ssl.",
-    "sasl.",
+const FUTURE_PREFIXES: [&str; 14] = [
+    "allow.everyone.if.no.acl.found",
+    "config.providers",
     "delegation.token.",
-    "remote.log.",
+    "follower.fetch.last.tiered.offset.enable",
+    "kafka.metrics.",
     "listener.name.",
     "metric",
-    "kafka.metrics.",
-    "telemetry.",
+    "principal.builder.class",
+    "remote.",
+    "sasl.",
+    "security.providers",
+    "ssl.",
     "super.users",
+    "telemetry.",
 ];
 
 /// The keys of a broker, by subject.
