@@ -22,6 +22,8 @@ use clap::{Parser, Subcommand};
 
 pub use error::CliError;
 
+use crate::rt;
+
 /// A Kafka-wire-compatible broker in which every CPU core owns a shard of the partitions.
 #[derive(Debug, Parser)]
 #[command(name = "corelog", version, max_term_width = 100)]
@@ -66,6 +68,8 @@ enum ConfigCommand {
 
 /// Carries out the process's command line.
 pub fn run() -> ExitCode {
+    // A task that panics would leave its executor waiting for ever.
+    rt::panic::install();
     let cli = Cli::parse();
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,

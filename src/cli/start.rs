@@ -1,16 +1,15 @@
 //! `corelog start`: reads the configuration and runs the broker until it is told to stop.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
 use super::CliError;
 use crate::config::{BrokerConfig, ConfigFile, Notice, Sources};
+use crate::telemetry;
 
-/// The environment variable with the log's filter, such as `debug` or `corelog::rt=trace,info`.
-const LOG_VARIABLE: &str = "CORELOG_LOG";
+/// What is logged when the environment does not say otherwise.
+const LOG_FILTER_DEFAULT: &str = "info";
 
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
@@ -24,7 +23,7 @@ pub(super) struct StartArgs {
 
 /// Runs the broker; returns when it has stopped in order.
 pub(super) fn start(args: StartArgs) -> Result<(), CliError> {
-    start_log();
+    telemetry::log::init(LOG_FILTER_DEFAULT).map_err(|error| CliError::failed(error.to_string()))?;
     let (config, notices) = load(&args)?;
     if args.config.is_none() {
         tracing::info!(log_dirs = ?config.log_dirs, "no --config: built-in configuration");
@@ -64,15 +63,6 @@ fn host_name() -> String {
         Ok(name) if !name.trim().is_empty() => name.trim().to_owned(),
         _ => "localhost".to_owned(),
     }
-}
-
-fn start_log() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
 }
 
 fn log_notice(notice: &Notice) {
