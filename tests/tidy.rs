@@ -423,7 +423,9 @@ fn check_dependencies(manifest: &str, page: &str) -> Vec<Violation> {
     for line in manifest.lines() {
         if line.starts_with('[') {
             in_table = line.ends_with("dependencies]");
-        } else if let Some((name, _)) = line.split_once(['=', '.']).filter(|_| in_table) {
+        } else if let Some((name, _)) =
+            line.split_once(['=', '.']).filter(|_| in_table && !line.starts_with('#'))
+        {
             wanted.insert(name.trim().to_owned());
         }
     }
@@ -583,8 +585,8 @@ fn every_rule_finds_what_it_forbids() {
 
 #[test]
 fn dependencies_and_their_reasons_match() {
-    let manifest =
-        "[package]\nname = \"x\"\n[dependencies]\na = \"1\"\nb.workspace = true\n[lints.rust]\nc = 1\n";
+    let manifest = "[package]\nname = \"x\"\n[dependencies]\na = \"1\"\n# A comment = x.\n\
+        b.workspace = true\n[lints.rust]\nc = 1\n";
     let check = |page: &str| check_dependencies(manifest, page).len();
     assert_eq!(check("| `a` | a good reason. |\n| `b` | a good reason. |"), 0);
     assert_eq!(check("| `a` | a good reason. |\n| `b` | |"), 1);

@@ -1,5 +1,5 @@
-//! Produces gigabytes by librdkafka (acks=all, idempotent, lz4) over many partitions, reads them back, and compares
-//! count, order and checksum of each partition. `conformance_big HOST:PORT GIB`; `big.sh` runs it.
+//! Produces gigabytes by librdkafka (acks=all, idempotent, lz4) over many partitions, reads them back, and
+//! compares count, order and checksum of each partition. `conformance_big HOST:PORT GIB`; `big.sh` runs it.
 
 use std::env;
 use std::process::ExitCode;

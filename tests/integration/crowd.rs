@@ -17,8 +17,8 @@ use crate::harness::{clients, requests};
 const CONNECTIONS: usize = 200;
 const REQUESTS: usize = 400;
 
-/// How much worse the healthy connection's p99 may become. The tight bound holds on a machine that does nothing
-/// else: `CORELOG_TEST_STRICT=1`.
+/// How much worse the healthy connection's p99 may become. The tight bound holds on a machine that does
+/// nothing else: `CORELOG_TEST_STRICT=1`.
 const FACTOR: u32 = 2;
 const SLACK: Duration = Duration::from_millis(500);
 

@@ -1,5 +1,5 @@
-//! A file system that fills up: produces fail, reads go on, nothing acknowledged is lost, and room and a restart
-//! mend it.
+//! A file system that fills up: produces fail, reads go on, nothing acknowledged is lost, and room and a
+//! restart mend it.
 //!
 //! The file system is an image that only the broker sees, in a mount namespace of its own, so nothing is left
 //! behind. That needs the rights of root and a loop device; without them the test says so and is skipped.
@@ -24,7 +24,8 @@ const MOUNT_WITH_BALLAST: &str =
     r#"mount -o loop "$0" "$1" && fallocate -l 32M "$1/ballast" && shift && exec "$@""#;
 const MOUNT_AND_MAKE_ROOM: &str = r#"mount -o loop "$0" "$1" && rm -f "$1/ballast" && shift && exec "$@""#;
 
-/// The words that run a script in a mount namespace of its own. What is mounted there is gone with the process.
+/// The words that run a script in a mount namespace of its own. What is mounted there is gone with the
+/// process.
 fn in_a_mount_namespace(script: &str, directory: &Path) -> Vec<String> {
     let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
     let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();

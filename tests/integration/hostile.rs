@@ -1,5 +1,5 @@
-//! Bad input, named case by case: each gets Kafka's error, or a closed connection where Kafka closes it, and a
-//! healthy connection beside it never notices.
+//! Bad input, named case by case: each gets Kafka's error, or a closed connection where Kafka closes it, and
+//! a healthy connection beside it never notices.
 
 use std::io::Write;
 use std::net::Shutdown;

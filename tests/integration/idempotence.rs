@@ -1,4 +1,5 @@
-//! Sequence numbers of idempotent producers: duplicates are recognised, gaps refused, and both survive a restart.
+//! Sequence numbers of idempotent producers: duplicates are recognised, gaps refused, and both survive a
+//! restart.
 
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
@@ -85,8 +86,8 @@ fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
 
 #[test]
 fn duplicates_are_recognised_after_a_restart() {
-    // A snapshot of the producers, which a clean stop leaves behind, knows the last batch only, as Kafka's does;
-    // a log that is read again tells of the last five.
+    // A snapshot of the producers, which a clean stop leaves behind, knows the last batch only, as Kafka's
+    // does; a log that is read again tells of the last five.
     for (kill, remembered) in [(false, 1), (true, 5)] {
         let mut broker = Broker::start(2, &[]);
         clients::create_topic(&broker.bootstrap(), "sequences", 1, &[]);

@@ -1,5 +1,5 @@
-//! The broker is killed again and again under load; afterwards every acknowledged record is there exactly once and
-//! in order.
+//! The broker is killed again and again under load; afterwards every acknowledged record is there exactly
+//! once and in order.
 //!
 //! `CORELOG_KILL_ROUNDS` sets the number of kills (5 by default), `CORELOG_TEST_SEED` the moments they come at.
 

@@ -1,8 +1,8 @@
 //! A broker process of the test's own, on a temporary directory and a free port.
 //!
 //! `CORELOG_TEST_PROGRAM` names another program to start instead of ours, with the same arguments: a wrapper
-//! around Apache Kafka shows whether a test asks for more than Kafka's behaviour. A broker that accepts connections
-//! prints a line with `listener=NAME address=HOST:PORT`.
+//! around Apache Kafka shows whether a test asks for more than Kafka's behaviour. A broker that accepts
+//! connections prints a line with `listener=NAME address=HOST:PORT`.
 
 use std::env;
 use std::fs::{self, File};
