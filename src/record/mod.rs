@@ -1,4 +1,5 @@
-//! The record batch format (magic 2): header view, in-place patches, builder, iterator, compression, validation.
+//! The record batch format (magic 2): header view, in-place patches, builder, iterator, compression,
+//! validation.
 //!
 //! A batch is the unit of everything: producers send batches, the log stores their bytes unchanged but for
 //! the base offset and the leader epoch, fetches hand the same bytes out. This module reads and writes

@@ -1,7 +1,8 @@
 //! The broker is killed again and again under load; afterwards every acknowledged record is there exactly
 //! once and in order.
 //!
-//! `CORELOG_KILL_ROUNDS` sets the number of kills (5 by default), `CORELOG_TEST_SEED` the moments they come at.
+//! `CORELOG_KILL_ROUNDS` sets the number of kills (5 by default), `CORELOG_TEST_SEED` the moments they come
+//! at.
 
 use std::collections::BTreeMap;
 use std::env;

@@ -51,7 +51,8 @@ proptest! {
         prop_assert_eq!(records.len(), contents.len());
         for (index, (record, (timestamp, key, value, headers))) in records.iter().zip(&contents).enumerate() {
             prop_assert_eq!((record.offset.0, record.timestamp.0), (index as i64, *timestamp));
-            prop_assert_eq!((record.key.as_deref(), record.value.as_deref()), (key.as_deref(), value.as_deref()));
+            let found = (record.key.as_deref(), record.value.as_deref());
+            prop_assert_eq!(found, (key.as_deref(), value.as_deref()));
             let read: Vec<_> = record
                 .headers
                 .iter()
@@ -82,7 +83,9 @@ proptest! {
     }
 
     #[test]
-    fn patches_keep_the_batch_whole(contents in contents(), codec in codec(), offset: i64, epoch: i32, time: i64) {
+    fn patches_keep_the_batch_whole(
+        contents in contents(), codec in codec(), offset: i64, epoch: i32, time: i64,
+    ) {
         let mut batch = build(&contents, codec).to_vec();
         batch::set_base_offset(&mut batch, Offset(offset));
         batch::set_partition_leader_epoch(&mut batch, LeaderEpoch(epoch));
@@ -107,7 +110,8 @@ proptest! {
         let crc_check = if is_fused { CrcCheck::WithCopy } else { CrcCheck::Here };
         // Where the leader overwrites what came, nothing is lost.
         let is_overwritten = (12..16).contains(&at);
-        match validate_batch(&bad, &BatchRules { crc_check, ..rules() }, Timestamp(0), &mut Scratch::default()) {
+        let rules = BatchRules { crc_check, ..rules() };
+        match validate_batch(&bad, &rules, Timestamp(0), &mut Scratch::default()) {
             Err(_) => prop_assert!(!is_overwritten),
             Ok(validated) if validated.is_crc_checked => prop_assert!(is_overwritten),
             Ok(validated) => {
@@ -148,7 +152,9 @@ proptest! {
     }
 
     #[test]
-    fn batches_are_walked_one_by_one(contents in vec((contents(), codec()), 0..4), cut in any::<prop::sample::Index>()) {
+    fn batches_are_walked_one_by_one(
+        contents in vec((contents(), codec()), 0..4), cut in any::<prop::sample::Index>(),
+    ) {
         let batches: Vec<_> = contents.iter().map(|(contents, codec)| build(contents, *codec)).collect();
         let bytes = batches.concat();
         let walked: Vec<_> = Batches::new(&bytes).map(|item| item.unwrap().2.to_vec()).collect();

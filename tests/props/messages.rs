@@ -94,7 +94,9 @@ proptest! {
     }
 
     #[test]
-    fn bytes_full_of_large_lengths_never_panic(bytes in vec(prop::sample::select(vec![0_u8, 1, 0x7f, 0x80, 0xff]), 0..300)) {
+    fn bytes_full_of_large_lengths_never_panic(
+        bytes in vec(prop::sample::select(vec![0_u8, 1, 0x7f, 0x80, 0xff]), 0..300),
+    ) {
         decode_all(&bytes.into());
     }
 }

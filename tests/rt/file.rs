@@ -248,9 +248,8 @@ fn a_dropped_write_does_not_recycle_its_buffer() {
         for round in 0..50 {
             let writing = {
                 let (disk, file) = (disk.clone(), Rc::clone(&file));
-                spawn(
-                    async move { file.write_at(filled(&disk, 64, 1), round * 262_144, WriteSync::None).await },
-                )
+                let position = round * 262_144;
+                spawn(async move { file.write_at(filled(&disk, 64, 1), position, WriteSync::None).await })
             };
             yield_now().await;
             writing.cancel().await;

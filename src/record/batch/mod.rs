@@ -1,4 +1,5 @@
-//! A batch seen from outside: its header, the fields a broker patches, its CRC, and walking from one to the next.
+//! A batch seen from outside: its header, the fields a broker patches, its CRC, and walking from one to the
+//! next.
 //!
 //! ```text
 //! position  bytes  field

@@ -107,7 +107,7 @@ impl DirectFile {
         let opened = match options.dma_open(&path).await {
             Ok(synced) => Synced::Open(Rc::new(synced)),
             Err(error) => {
-                warn!(file = %self.path.display(), %error, "no O_DSYNC handle, writes are followed by fdatasync");
+                warn!(file = %self.path.display(), %error, "no O_DSYNC handle, fdatasync follows each write");
                 Synced::Unavailable
             }
         };

@@ -20,8 +20,8 @@ pub enum HostError {
     },
     /// The limit on locked memory is below what a ring needs.
     #[error(
-        "the limit on locked memory is {found} bytes, at least {needed} are needed: set `ulimit -l unlimited`, \
-         LimitMEMLOCK=infinity in the systemd unit, or --ulimit memlock=-1 for a container"
+        "the limit on locked memory is {found} bytes, at least {needed} are needed: \
+         set `ulimit -l unlimited`, LimitMEMLOCK=infinity in the systemd unit, or --ulimit memlock=-1 for a container"
     )]
     LockedMemory {
         /// The hard limit.
@@ -34,8 +34,8 @@ pub enum HostError {
     Cpus,
     /// Somebody else serves the log directory.
     #[error(
-        "the log directory {dir} is in use by another process, its .lock file is locked: stop that process or \
-         change `log.dirs`"
+        "the log directory {dir} is in use by another process, its .lock file is locked: \
+         stop that process or change `log.dirs`"
     )]
     DirLocked {
         /// The directory.

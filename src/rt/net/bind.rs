@@ -34,7 +34,8 @@ pub enum BindError {
     },
     /// The process may not use the port.
     #[error(
-        "cannot listen on {addr}: permission denied; use a port of 1024 or above, or grant CAP_NET_BIND_SERVICE"
+        "cannot listen on {addr}: permission denied; use a port of 1024 or above, \
+         or grant CAP_NET_BIND_SERVICE"
     )]
     Denied {
         /// The address asked for.

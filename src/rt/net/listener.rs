@@ -85,7 +85,7 @@ impl Listener {
 
     async fn pause(&mut self, error: &io::Error) {
         if self.exhausted.is_multiple_of(EXHAUSTED_WARN_EVERY) {
-            warn!(listener = %self.addr, %error, "cannot accept connections, waiting; raise the open-file limit");
+            warn!(listener = %self.addr, %error, "cannot accept, waiting; raise the open-file limit");
         }
         self.exhausted += 1;
         time::sleep(EXHAUSTED_PAUSE).await;
