@@ -21,7 +21,8 @@ pub enum HostError {
     /// The limit on locked memory is below what a ring needs.
     #[error(
         "the limit on locked memory is {found} bytes, at least {needed} are needed: \
-         set `ulimit -l unlimited`, LimitMEMLOCK=infinity in the systemd unit, or --ulimit memlock=-1 for a container"
+         set `ulimit -l unlimited`, LimitMEMLOCK=infinity in the systemd unit, \
+         or --ulimit memlock=-1 for a container"
     )]
     LockedMemory {
         /// The hard limit.
