@@ -33,8 +33,9 @@ const REPLY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub(in crate::cli) struct FetchArgs {
     #[command(flatten)]
     load: LoadArgs,
-    /// Most bytes of each answer.
-    #[arg(long, value_name = "BYTES", default_value = "50MiB", value_parser = parse_count)]
+    /// Most bytes of each answer. Answers above 4 MiB cost this process copies and fresh memory, which
+    /// slows it down.
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = parse_count)]
     max_bytes: u64,
     /// Most bytes of each partition in an answer.
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = parse_count)]
