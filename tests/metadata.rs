@@ -80,9 +80,12 @@ fn history() -> Vec<Vec<MetadataRecord>> {
 fn check_golden(name: &str, written: &[u8]) {
     let path = format!("{}/tests/golden/metadata/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("CORELOG_BLESS").is_some() {
-        std::fs::write(&path, written).unwrap();
+        std::fs::write(&path, written).expect("the golden files can be written");
     }
-    assert!(std::fs::read(&path).unwrap() == written, "{path} differs from what is written now");
+    assert!(
+        std::fs::read(&path).expect("the golden file is there") == written,
+        "{path} differs from what is written now"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::CliError;
 use crate::config::{BrokerConfig, ConfigFile, Notice, Sources};
-use crate::telemetry;
+use crate::{broker, telemetry};
 
 /// What is logged when the environment does not say otherwise.
 const LOG_FILTER_DEFAULT: &str = "info";
@@ -31,7 +31,7 @@ pub(super) fn start(args: StartArgs) -> Result<(), CliError> {
     for notice in &notices {
         log_notice(notice);
     }
-    Err(CliError::failed(format!("broker {} cannot be started yet", config.node_id)))
+    broker::run(config).map_err(|error| CliError::failed(error.to_string()))
 }
 
 fn load(args: &StartArgs) -> Result<(BrokerConfig, Vec<Notice>), CliError> {

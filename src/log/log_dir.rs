@@ -23,7 +23,6 @@ use super::config::LogConfig;
 use super::env::LogEnv;
 use super::error::LogError;
 use super::log::Log;
-use super::meta_properties::{self, MetaProperties};
 use super::recovery::{OpenWith, RecoveryReport};
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -103,14 +102,10 @@ impl<D: Disk> LogDir<D> {
         &self.env
     }
 
-    /// `meta.properties`; `None` when the directory was never formatted.
-    pub async fn read_meta(&self) -> Result<Option<MetaProperties>, LogError> {
-        meta_properties::read(self.env.disk(), &self.path).await
-    }
-
-    /// Writes `meta.properties`, durably.
-    pub async fn write_meta(&self, meta: &MetaProperties) -> Result<(), LogError> {
-        Ok(meta_properties::write(self.env.disk(), &self.path, meta).await?)
+    /// Whether the directory at `path` carries the marker of a clean shutdown, which [`LogDir::open`] takes
+    /// away.
+    pub async fn is_clean(disk: &D, path: &Path) -> Result<bool, LogError> {
+        Ok(disk.list(path).await?.iter().any(|entry| entry.name == CLEAN_SHUTDOWN))
     }
 
     /// The broker epoch of the clean shutdown before this start; `None` after a crash.
@@ -357,7 +352,7 @@ mod tests {
         let now = Timestamp(1);
         block_on(async {
             let dir = open(&disk).await;
-            assert_eq!((dir.clean_shutdown(), dir.read_meta().await.unwrap()), (None, None));
+            assert_eq!(dir.clean_shutdown(), None);
             for index in 0..3 {
                 dir.create_log(partition("t", index), Uuid(9), LogConfig::default(), now).await.unwrap();
             }

@@ -21,22 +21,24 @@ pub struct MetaProperties {
     pub directory_id: DirectoryId,
 }
 
-/// Reads the file of a log directory; `None` where there is none.
-pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<MetaProperties>, LogError> {
-    let file = dir.join(NAME);
-    let contents = match disk.read_file(&file, BYTES_MAX).await {
-        Err(error) if error.is_not_found() => return Ok(None),
-        other => other?,
-    };
-    match parse(&contents) {
-        Ok(meta) => Ok(Some(meta)),
-        Err(reason) => Err(LogError::Corrupt { file, position: 0, reason }),
+impl MetaProperties {
+    /// Reads the file of a log directory; `None` where there is none.
+    pub async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Self>, LogError> {
+        let file = dir.join(NAME);
+        let contents = match disk.read_file(&file, BYTES_MAX).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        match parse(&contents) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(reason) => Err(LogError::Corrupt { file, position: 0, reason }),
+        }
     }
-}
 
-/// Writes the file, durably.
-pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, meta: &MetaProperties) -> Result<(), DiskError> {
-    disk.replace_file(&dir.join(NAME), format(meta).as_bytes()).await
+    /// Writes the file, durably.
+    pub async fn write<D: Disk>(&self, disk: &D, dir: &Path) -> Result<(), DiskError> {
+        disk.replace_file(&dir.join(NAME), format(self).as_bytes()).await
+    }
 }
 
 fn format(meta: &MetaProperties) -> String {

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "locks of an open file have no safe wrapper")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -18,12 +18,13 @@ pub struct DirLock {
     _file: File,
 }
 
-/// Locks an existing log directory against other processes, and against itself.
+/// Locks a log directory against other processes, and against itself. Creates it where it is missing.
 ///
 /// The lock is one of byte ranges, which Apache Kafka's own lock of the same file respects.
 pub fn lock_dir(dir: &Path) -> Result<DirLock, HostError> {
     let name = dir.display().to_string();
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE));
+    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE));
+    let file = fs::create_dir_all(dir).and_then(|()| open());
     match file.and_then(|file| lock(&file).map(|()| file)) {
         Ok(file) => Ok(DirLock { _file: file }),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) && dir.is_dir() => {

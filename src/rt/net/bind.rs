@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -68,13 +70,26 @@ impl BindError {
     }
 }
 
+/// The kernel closes the sockets of a process that was killed only once its io_uring is gone, a moment after
+/// the process. A start that follows at once waits for that.
+const TEARDOWN_MAX: Duration = Duration::from_millis(500);
+const TEARDOWN_RETRY: Duration = Duration::from_millis(10);
+
 /// Listens on `addr` with `sockets` sockets, one per executor; the kernel spreads connections over them.
 ///
 /// Port 0 picks a free port for all of them. `backlog` bounds the connections that wait to be accepted
 /// on each; the kernel caps it at `net.core.somaxconn`.
 pub fn bind(addr: SocketAddr, sockets: usize, backlog: i32) -> Result<Vec<BoundListener>, BindError> {
     assert!(0 < sockets, "a listener needs at least one socket");
-    listen_all(addr, sockets, backlog).map_err(|error| BindError::new(addr, error))
+    let deadline = Instant::now() + TEARDOWN_MAX;
+    loop {
+        match listen_all(addr, sockets, backlog) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(TEARDOWN_RETRY);
+            }
+            other => return other.map_err(|error| BindError::new(addr, error)),
+        }
+    }
 }
 
 fn listen_all(addr: SocketAddr, sockets: usize, backlog: i32) -> io::Result<Vec<BoundListener>> {

@@ -1,0 +1,233 @@
+//! One client connection: a task that reads requests and starts them, a task that finishes them in order
+//! and writes the responses.
+//!
+//! At most `corelog.connection.inflight.requests.max` requests are between the two, and at most
+//! `corelog.staged.bytes.max` bytes of requests on the whole shard; beyond that the socket is not read, and
+//! TCP tells the client. A connection that misbehaves, or does not read its responses, harms itself only.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_lite::future::{or, poll_once};
+
+use super::Server;
+use super::listener::ListenerContext;
+use super::response::{Answer, CloseReason};
+use crate::rt::net::{ReadBuffer, Stream, StreamReader, StreamWriter, WriteQueue};
+use crate::rt::sync::{Notify, Permit, Semaphore, Shutdown};
+use crate::rt::{task, time};
+use crate::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
+
+/// What the requests of a connection have in common.
+#[derive(Debug)]
+pub(super) struct ConnectionContext {
+    /// The listener it came in by.
+    pub(super) listener: Rc<ListenerContext>,
+    /// The client's address.
+    pub(super) peer: SocketAddr,
+}
+
+/// What the server keeps of a connection, to end it.
+#[derive(Debug)]
+pub(super) struct ConnectionHandle {
+    /// Stop reading, answer what was read.
+    pub(super) drain: Shutdown,
+    /// Drop everything.
+    pub(super) abort: Shutdown,
+    last_active: Cell<Instant>,
+}
+
+impl ConnectionHandle {
+    fn new() -> Self {
+        Self { drain: Shutdown::new(), abort: Shutdown::new(), last_active: Cell::new(time::monotonic_now()) }
+    }
+
+    /// When the connection last sent or took something.
+    pub(super) fn last_active(&self) -> Instant {
+        self.last_active.get()
+    }
+
+    fn touch(&self) {
+        self.last_active.set(time::monotonic_now());
+    }
+}
+
+/// A request between its two stages.
+struct InFlight {
+    answer: Answer,
+    /// Goes back once the request is finished: a client that does not read its responses holds no memory
+    /// that others need.
+    memory: Permit,
+    /// Goes back once the response is with the kernel.
+    slot: Permit,
+}
+
+/// Requests that were started and not yet answered, in order.
+#[derive(Default)]
+struct AnswerQueue {
+    waiting: RefCell<VecDeque<InFlight>>,
+    changed: Notify,
+    is_closed: Cell<bool>,
+}
+
+impl AnswerQueue {
+    fn push(&self, in_flight: InFlight) {
+        self.waiting.borrow_mut().push_back(in_flight);
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.is_closed.set(true);
+        self.changed.notify_one();
+    }
+
+    fn try_pop(&self) -> Option<InFlight> {
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    /// The next request; `None` once there will be no more.
+    async fn pop(&self) -> Option<InFlight> {
+        loop {
+            if let Some(next) = self.try_pop() {
+                return Some(next);
+            }
+            if self.is_closed.get() {
+                return None;
+            }
+            self.changed.wait().await;
+        }
+    }
+}
+
+/// Serves a connection until the client leaves, misbehaves, or the server drains it.
+pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, stream: Stream, peer: SocketAddr) {
+    let handle = Rc::new(ConnectionHandle::new());
+    let number = server.register(&handle);
+    let (reader, writer) = stream.split();
+    let queue = Rc::new(AnswerQueue::default());
+    let writing = {
+        let (queue, handle) = (Rc::clone(&queue), Rc::clone(&handle));
+        task::spawn(async move {
+            let outcome = or(write_answers(&queue, writer, &handle), aborted(&handle)).await;
+            // Whatever ended the writing ends the reading.
+            handle.drain.cancel();
+            outcome
+        })
+    };
+    let mut reading = Reading {
+        server: Rc::clone(&server),
+        context: ConnectionContext { listener, peer },
+        slots: Semaphore::new(server.config().network.inflight_requests_max),
+        buffer: ReadBuffer::new(),
+        reader,
+        queue,
+    };
+    let read_outcome = or(reading.read_requests(&handle), drained(&handle)).await;
+    // Requests that were read are answered, whatever came after them; a client that left has no use for it.
+    reading.queue.close();
+    let write_outcome = writing.await;
+    server.unregister(number);
+    if let Err(reason) = read_outcome.and(write_outcome) {
+        tracing::info!(target: "server", peer = %peer, %reason, "closed a connection");
+    }
+}
+
+async fn drained(handle: &ConnectionHandle) -> Result<(), CloseReason> {
+    handle.drain.cancelled().await;
+    Ok(())
+}
+
+async fn aborted(handle: &ConnectionHandle) -> Result<(), CloseReason> {
+    handle.abort.cancelled().await;
+    Ok(())
+}
+
+/// The reading side.
+struct Reading {
+    server: Rc<Server>,
+    context: ConnectionContext,
+    slots: Semaphore,
+    buffer: ReadBuffer,
+    reader: StreamReader,
+    queue: Rc<AnswerQueue>,
+}
+
+impl Reading {
+    async fn read_requests(&mut self, handle: &ConnectionHandle) -> Result<(), CloseReason> {
+        while let Some(frame) = self.next_frame(handle).await? {
+            let slot = self.slots.acquire(1).await;
+            // A request larger than the whole budget takes all of it.
+            let permits = frame.len().min(self.server.config().storage.staged_bytes_max);
+            let memory = self.server.request_memory.acquire(permits).await;
+            let answer = self.server.dispatch(&self.context, frame)?;
+            self.queue.push(InFlight { answer, memory, slot });
+        }
+        Ok(())
+    }
+
+    /// The next whole frame without its length; `None` when the client has left or breaks off.
+    async fn next_frame(&mut self, handle: &ConnectionHandle) -> Result<Option<Bytes>, CloseReason> {
+        loop {
+            let max = self.server.config().network.request_bytes_max;
+            match peek_frame(self.buffer.unread(), max)? {
+                FrameStatus::Complete { end } => {
+                    self.buffer.skip(LENGTH_LEN);
+                    return Ok(Some(self.buffer.take(end - LENGTH_LEN)));
+                }
+                FrameStatus::Partial { needed } => self.buffer.want(needed),
+            }
+            match self.reader.read(&mut self.buffer).await {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(_) => handle.touch(),
+            }
+        }
+    }
+}
+
+/// The writing side: finishes requests in order. Responses that are ready go out together.
+async fn write_answers(
+    queue: &AnswerQueue,
+    mut writer: StreamWriter,
+    handle: &ConnectionHandle,
+) -> Result<(), CloseReason> {
+    let mut output = WriteQueue::new();
+    while let Some(first) = queue.pop().await {
+        let mut next = Some(first);
+        let mut slots = Vec::new();
+        while let Some(in_flight) = next {
+            match in_flight.answer {
+                Answer::Now(frame) => output.extend(frame),
+                Answer::Later(mut later) => match poll_once(&mut later).await {
+                    Some(frame) => output.extend(frame?),
+                    None => {
+                        flush(&mut writer, &mut output, handle).await?;
+                        output.extend(later.await?);
+                    }
+                },
+                Answer::Silent(silent) => silent.await?,
+            }
+            drop(in_flight.memory);
+            slots.push(in_flight.slot);
+            next = queue.try_pop();
+        }
+        flush(&mut writer, &mut output, handle).await?;
+    }
+    writer.shutdown();
+    Ok(())
+}
+
+async fn flush(
+    writer: &mut StreamWriter,
+    output: &mut WriteQueue,
+    handle: &ConnectionHandle,
+) -> Result<(), CloseReason> {
+    if output.is_empty() {
+        return Ok(());
+    }
+    handle.touch();
+    writer.write_all(output).await.map_err(|_| CloseReason::PeerGone)
+}

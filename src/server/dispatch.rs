@@ -1,0 +1,153 @@
+//! From a frame to a started request: header, version check, body, handler.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest,
+};
+use kafka_protocol::protocol::Encodable;
+
+use super::Server;
+use super::connection::ConnectionContext;
+use super::handlers::RequestContext;
+use super::handlers::api_versions;
+use super::response::{Answer, CloseReason, Frame};
+use crate::wire::header::decode_request_header;
+use crate::wire::messages::{decode, encode_response};
+use crate::wire::{WireError, api, fetch, produce};
+
+impl Server {
+    /// The first stage of a request. When this returns, a later request of the same connection cannot
+    /// overtake it at any shard.
+    pub(super) fn dispatch(
+        self: &Rc<Self>,
+        connection: &ConnectionContext,
+        mut frame: Bytes,
+    ) -> Result<Answer, CloseReason> {
+        let header = match decode_request_header(&mut frame) {
+            Ok(header) => header,
+            Err(error) => return answer_unsupported(error),
+        };
+        let context = RequestContext {
+            listener: Rc::clone(&connection.listener),
+            api: header.api,
+            api_version: header.api_version,
+            correlation_id: header.correlation_id,
+        };
+        tracing::trace!(
+            target: "server",
+            peer = %connection.peer,
+            client = header.client_id.as_deref().unwrap_or(""),
+            api = ?header.api.key,
+            version = header.api_version,
+            correlation_id = header.correlation_id,
+        );
+        self.start(context, frame)
+    }
+
+    fn start(self: &Rc<Self>, context: RequestContext, body: Bytes) -> Result<Answer, CloseReason> {
+        let version = context.api_version;
+        let server = Rc::clone(self);
+        Ok(match context.api.key {
+            ApiKey::Produce => {
+                let request = produce::ProduceRequestView::decode(body, version)?;
+                self.begin_produce(context, request)
+            }
+            ApiKey::Fetch => {
+                let request = fetch::FetchRequestView::decode(body, version)?;
+                Answer::Later(Box::pin(server.fetch(context, request)))
+            }
+            ApiKey::ApiVersions => {
+                // A body that this version cannot have still gets its answer: clients probe with it.
+                let response = match decode::<ApiVersionsRequest>(body, version) {
+                    Ok(request) => self.api_versions(version, &request),
+                    Err(_) => api_versions::invalid_request(),
+                };
+                Answer::Now(context.encode(&response)?)
+            }
+            ApiKey::DescribeCluster => {
+                let request = decode::<DescribeClusterRequest>(body, version)?;
+                Answer::Now(context.encode(&self.describe_cluster(&context, &request))?)
+            }
+            ApiKey::FindCoordinator => {
+                let request = decode::<FindCoordinatorRequest>(body, version)?;
+                Answer::Now(context.encode(&self.find_coordinator(&context, request))?)
+            }
+            ApiKey::Metadata => {
+                let request = decode::<MetadataRequest>(body, version)?;
+                later(context.clone(), async move { server.metadata(&context, request).await })
+            }
+            ApiKey::ListOffsets => {
+                let request = decode::<ListOffsetsRequest>(body, version)?;
+                later(context, async move { server.list_offsets(version, request).await })
+            }
+            ApiKey::OffsetForLeaderEpoch => {
+                let request = decode::<OffsetForLeaderEpochRequest>(body, version)?;
+                later(context, async move { server.offset_for_leader_epoch(request).await })
+            }
+            ApiKey::InitProducerId => {
+                let request = decode::<InitProducerIdRequest>(body, version)?;
+                later(context, async move { server.init_producer_id(request).await })
+            }
+            ApiKey::CreateTopics => {
+                let request = decode::<CreateTopicsRequest>(body, version)?;
+                later(context, async move { server.create_topics(request).await })
+            }
+            ApiKey::DeleteTopics => {
+                let request = decode::<DeleteTopicsRequest>(body, version)?;
+                later(context, async move { server.delete_topics(version, request).await })
+            }
+            other => {
+                let api_key = other as i16;
+                return Err(WireError::UnknownApi { api_key, api_version: version }.into());
+            }
+        })
+    }
+}
+
+impl RequestContext {
+    /// The response frame for a message of ours.
+    pub(super) fn encode<T: Encodable>(&self, response: &T) -> Result<Frame, CloseReason> {
+        match encode_response(self.api, self.api_version, self.correlation_id, response) {
+            Ok(frame) => Ok(vec![frame]),
+            Err(error) => {
+                tracing::error!(target: "server", api = ?self.api.key, version = self.api_version, %error);
+                Err(CloseReason::Unencodable(error.to_string()))
+            }
+        }
+    }
+}
+
+fn later<T: Encodable + 'static>(
+    context: RequestContext,
+    response: impl Future<Output = T> + 'static,
+) -> Answer {
+    Answer::Later(Box::pin(async move { context.encode(&response.await) }))
+}
+
+/// A version of ApiVersions above ours is answered in version 0; everything else that is not served ends
+/// the connection, as in Kafka (`SocketServer.processCompletedReceives`).
+fn answer_unsupported(error: WireError) -> Result<Answer, CloseReason> {
+    match error {
+        WireError::UnsupportedVersion { api_key, correlation_id, .. }
+            if api_key == ApiKey::ApiVersions as i16 =>
+        {
+            let row = api::lookup(api_key).expect("ApiVersions is served");
+            let response = api_versions::unsupported_version();
+            let frame = encode_response(row, 0, correlation_id, &response)
+                .expect("version 0 carries an error and a list of APIs");
+            Ok(Answer::Now(vec![frame]))
+        }
+        other => Err(other.into()),
+    }
+}
+
+impl From<WireError> for CloseReason {
+    fn from(error: WireError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}

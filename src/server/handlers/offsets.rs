@@ -1,0 +1,125 @@
+//! ListOffsets and OffsetForLeaderEpoch: questions about offsets, split by owning shard.
+
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
+};
+use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
+
+use super::split::{Split, UNANSWERED};
+use crate::server::Server;
+use crate::server::errors::partition_error_code;
+use crate::shard::{EpochEndPart, ListOffsetPart, ShardReply, ShardRequest};
+use crate::types::{ErrorCode, LeaderEpoch};
+
+/// Special timestamps and the version that brought each (`ListOffsetsRequest`).
+const SPECIAL_TIMESTAMPS: [(i64, i16); 5] = [(-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9)];
+
+impl Server {
+    pub(in crate::server) async fn list_offsets(
+        &self,
+        version: i16,
+        request: ListOffsetsRequest,
+    ) -> ListOffsetsResponse {
+        let mut split = Split::new();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut answers = Vec::with_capacity(topic.partitions.len());
+            for asked in topic.partitions {
+                let answer = ListOffsetsPartitionResponse::default()
+                    .with_partition_index(asked.partition_index)
+                    .with_timestamp(-1)
+                    .with_offset(-1)
+                    .with_leader_epoch(-1);
+                if !is_known_timestamp(asked.timestamp, version) {
+                    answers.push(answer.with_error_code(ErrorCode::UnsupportedVersion.code()));
+                    continue;
+                }
+                match self.shard().locate_by_name(&topic.name, asked.partition_index) {
+                    Err(error) => answers.push(answer.with_error_code(error.code())),
+                    Ok((owner, id)) => {
+                        let current_leader_epoch = LeaderEpoch(asked.current_leader_epoch);
+                        let part = ListOffsetPart { id, current_leader_epoch, timestamp: asked.timestamp };
+                        split.push(owner, (topics.len(), answers.len()), part);
+                        answers.push(answer.with_error_code(UNANSWERED.code()));
+                    }
+                }
+            }
+            topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(answers));
+        }
+        for (positions, reply) in self.ask_all(split, ShardRequest::ListOffsets).await {
+            let ShardReply::ListOffsets(found) = reply else { unreachable_reply("ListOffsets") };
+            for ((topic, position), found) in positions.into_iter().zip(found) {
+                let answer = &mut topics[topic].partitions[position];
+                match found {
+                    Ok(found) => {
+                        answer.error_code = ErrorCode::None.code();
+                        answer.timestamp = found.timestamp.0;
+                        answer.offset = found.offset.0;
+                        answer.leader_epoch = found.leader_epoch.0;
+                    }
+                    Err(error) => answer.error_code = partition_error_code(&error).code(),
+                }
+            }
+        }
+        ListOffsetsResponse::default().with_topics(topics)
+    }
+
+    pub(in crate::server) async fn offset_for_leader_epoch(
+        &self,
+        request: OffsetForLeaderEpochRequest,
+    ) -> OffsetForLeaderEpochResponse {
+        let mut split = Split::new();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut answers = Vec::with_capacity(topic.partitions.len());
+            for asked in topic.partitions {
+                let answer = EpochEndOffset::default()
+                    .with_partition(asked.partition)
+                    .with_leader_epoch(-1)
+                    .with_end_offset(-1);
+                match self.shard().locate_by_name(&topic.topic, asked.partition) {
+                    Err(error) => answers.push(answer.with_error_code(error.code())),
+                    Ok((owner, id)) => {
+                        let part = EpochEndPart {
+                            id,
+                            current_leader_epoch: LeaderEpoch(asked.current_leader_epoch),
+                            leader_epoch: LeaderEpoch(asked.leader_epoch),
+                        };
+                        split.push(owner, (topics.len(), answers.len()), part);
+                        answers.push(answer.with_error_code(UNANSWERED.code()));
+                    }
+                }
+            }
+            topics
+                .push(OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(answers));
+        }
+        for (positions, reply) in self.ask_all(split, ShardRequest::EpochEnds).await {
+            let ShardReply::EpochEnds(ends) = reply else { unreachable_reply("EpochEnds") };
+            for ((topic, position), end) in positions.into_iter().zip(ends) {
+                let answer = &mut topics[topic].partitions[position];
+                match end {
+                    Ok(end) => {
+                        answer.error_code = ErrorCode::None.code();
+                        answer.leader_epoch = end.leader_epoch.0;
+                        answer.end_offset = end.end_offset.0;
+                    }
+                    Err(error) => answer.error_code = partition_error_code(&error).code(),
+                }
+            }
+        }
+        OffsetForLeaderEpochResponse::default().with_topics(topics)
+    }
+}
+
+fn is_known_timestamp(timestamp: i64, version: i16) -> bool {
+    0 <= timestamp
+        || SPECIAL_TIMESTAMPS.iter().any(|&(special, since)| timestamp == special && since <= version)
+}
+
+/// A shard answers each request with the reply of its kind; anything else is a bug of ours.
+pub(super) fn unreachable_reply(expected: &str) -> ! {
+    panic!("a shard answered a {expected} request with a reply of another kind")
+}

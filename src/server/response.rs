@@ -1,0 +1,39 @@
+//! What becomes of a request: a response now, a response later, none, or the end of the connection.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+/// An encoded response frame in pieces, length prefix included.
+pub(super) type Frame = Vec<Bytes>;
+
+/// The second stage of a request: awaited in the order in which the requests came.
+pub(super) type LaterFrame = Pin<Box<dyn Future<Output = Result<Frame, CloseReason>>>>;
+
+/// The outcome of a request's first stage.
+pub(super) enum Answer {
+    /// The response is ready.
+    Now(Frame),
+    /// The response waits for something: a durable append, new records, another core.
+    Later(LaterFrame),
+    /// The request has no response (acks=0), but is to be finished in its turn.
+    Silent(Pin<Box<dyn Future<Output = Result<(), CloseReason>>>>),
+}
+
+/// Why a connection is closed by us.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CloseReason {
+    /// The bytes are not a request Kafka's protocol knows; Kafka closes the connection as well.
+    #[error("{0}")]
+    Malformed(String),
+    /// A produce with acks=0 failed: closing is the only way to say so (`KafkaApis.handleProduceRequest`).
+    #[error("a produce request with acks=0 failed: {0}")]
+    SilentFailure(String),
+    /// A response of ours cannot be encoded in the client's version: a bug, kept to this connection.
+    #[error("cannot encode a response: {0}")]
+    Unencodable(String),
+    /// The client does not take its responses any more.
+    #[error("the client is gone")]
+    PeerGone,
+}

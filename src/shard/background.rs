@@ -1,0 +1,139 @@
+//! Work that nobody waits for: rolling by time, retention, checkpoints, idle logs.
+//!
+//! One loop per shard, in the background queue with its bounded share of the core. It wakes once in
+//! [`TICK`]; a broker that does nothing does little more than look at its clock.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use super::lifecycle::logs_of;
+use super::partition::Partition;
+use crate::rt::{task, time};
+
+/// How often the shard looks what is due.
+const TICK: Duration = Duration::from_secs(1);
+/// An open log that was not appended to for this long gives back its buffers and files.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+
+/// When each periodic job runs next.
+struct Schedule {
+    retention: Instant,
+    checkpoint: Instant,
+    idle: Instant,
+}
+
+impl Shard {
+    /// Runs the background work for as long as the shard lives.
+    pub async fn run_background(self: Rc<Self>) {
+        self.started().await;
+        let storage = self.config.storage.clone();
+        let now = time::monotonic_now();
+        let mut next = Schedule {
+            // Right after a restart, as Kafka does after `log.initial.task.delay.ms`.
+            retention: now + TICK,
+            checkpoint: now + storage.recovery_point_checkpoint_interval,
+            idle: now + IDLE_AFTER,
+        };
+        while !self.closing.is_cancelled() {
+            time::sleep(TICK).await;
+            let now = time::monotonic_now();
+            self.roll_and_sync_due();
+            if next.retention <= now {
+                next.retention = now + storage.retention_check_interval;
+                self.enforce_retention().await;
+            }
+            if next.checkpoint <= now || self.is_checkpoint_due() {
+                next.checkpoint = now + storage.recovery_point_checkpoint_interval;
+                self.checkpoint().await;
+            }
+            if next.idle <= now {
+                next.idle = now + IDLE_AFTER;
+                self.release_idle();
+            }
+        }
+    }
+
+    /// Stages rolls that time makes due, and has a flush take them, or a sync that `flush.ms` makes due.
+    fn roll_and_sync_due(self: &Rc<Self>) {
+        let now = time::wall_clock();
+        for partition in self.snapshot_partitions() {
+            if partition.log.roll_if_due(now) || partition.log.has_staged() {
+                self.ensure_flushing(&partition);
+            }
+        }
+    }
+
+    async fn enforce_retention(self: &Rc<Self>) {
+        for partition in self.snapshot_partitions() {
+            let now = time::wall_clock();
+            partition.log.expire_producers(now);
+            let deleted = match partition.log.enforce_retention(now, partition.high_watermark()).await {
+                Ok(deleted) => deleted,
+                Err(error) => {
+                    tracing::error!(target: "log", tp = %partition.name, %error, "retention failed");
+                    continue;
+                }
+            };
+            if 0 < deleted {
+                tracing::info!(
+                    target: "log", tp = %partition.name, segments = deleted,
+                    log_start_offset = %partition.log.log_start_offset(), "deleted old segments"
+                );
+            }
+            if let Err(error) = partition.log.remove_deleted(now).await {
+                tracing::warn!(target: "log", tp = %partition.name, %error, "cannot remove deleted segments");
+            }
+            task::yield_if_needed().await;
+        }
+        let dirs: Vec<_> = self.dirs.borrow().clone();
+        for own in dirs {
+            if let Err(error) = own.dir.remove_deleted(time::wall_clock()).await {
+                tracing::warn!(target: "log", dir = %own.path.display(), %error, "cannot remove deleted logs");
+            }
+        }
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let partitions = self.open_partitions();
+        let dirs = self.dirs.borrow();
+        dirs.iter().any(|own| {
+            let logs = partitions.values().filter(|partition| partition.dir.id == own.id);
+            own.dir.is_checkpoint_due(logs.map(|partition| &partition.log))
+        })
+    }
+
+    /// Bounds what a recovery has to scan.
+    async fn checkpoint(self: &Rc<Self>) {
+        let partitions = self.snapshot_partitions();
+        for partition in &partitions {
+            if partition.begin_flushing() {
+                let done = partition.log.checkpoint().await;
+                self.after_flush(partition, done.map(drop));
+                partition.end_flushing();
+                if partition.log.has_staged() {
+                    self.ensure_flushing(partition);
+                }
+            }
+            task::yield_if_needed().await;
+        }
+        let dirs: Vec<_> = self.dirs.borrow().clone();
+        for own in dirs {
+            if let Err(error) = own.dir.write_checkpoints(&logs_of(&partitions, &own)).await {
+                tracing::error!(target: "log", dir = %own.path.display(), %error, "cannot write checkpoints");
+            }
+        }
+    }
+
+    fn release_idle(&self) {
+        for partition in self.snapshot_partitions() {
+            if partition.is_idle() {
+                partition.log.release_idle();
+            }
+        }
+    }
+
+    fn snapshot_partitions(&self) -> Vec<Rc<Partition>> {
+        self.open_partitions().values().cloned().collect()
+    }
+}

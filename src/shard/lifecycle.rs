@@ -1,0 +1,302 @@
+//! How a shard comes to its partitions and leaves them: start, metadata deltas, shutdown.
+//!
+//! Deltas are applied one after the other by one task, so that a topic that is deleted and created again is
+//! closed before it is opened.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::control::StartShard;
+use super::message::{Message, PartitionId};
+use super::partition::Partition;
+use super::topic_settings::TopicSettings;
+use super::{OwnDir, Shard};
+use crate::disk::Disk;
+use crate::log::{CheckpointedLog, LogDir, LogError, RecoveryReport};
+use crate::metadata::records::CONFIG_RESOURCE_TOPIC;
+use crate::metadata::{MetadataDelta, PartitionRegistration, TopicImage};
+use crate::rt::file::DirectDisk;
+use crate::rt::{task, time};
+use crate::types::{TopicId, TopicPartition};
+
+/// Partitions that are opened side by side; opening is mostly waiting for the file system.
+const OPENING_MAX: usize = 32;
+
+/// A partition of this shard's, with its directory.
+struct Assigned {
+    dir: Rc<OwnDir>,
+    id: PartitionId,
+    name: TopicPartition,
+    registration: PartitionRegistration,
+}
+
+impl Shard {
+    /// Loads the shard's directories in a task of its own, tells control when it is done, and goes on to
+    /// apply metadata.
+    pub(super) fn begin_start(self: &Rc<Self>, start: StartShard) {
+        let shard = Rc::clone(self);
+        task::spawn(async move {
+            let outcome = shard.start(start).await;
+            let is_started = outcome.is_ok();
+            shard.mesh.post(shard.control, Message::Started(outcome.map_err(|error| error.to_string())));
+            if is_started {
+                shard.started.cancel();
+                shard.run_applier().await;
+            }
+        })
+        .detach();
+    }
+
+    async fn start(self: &Rc<Self>, start: StartShard) -> Result<(), LogError> {
+        let began = time::monotonic_now();
+        *self.placement.borrow_mut() = start.placement;
+        *self.image.borrow_mut() = Rc::new(start.image);
+        self.broker_epoch.set(start.broker_epoch);
+        for directory in start.directories {
+            let dir = LogDir::open(self.env.clone(), directory.path.clone()).await?;
+            let own = OwnDir { id: directory.id, path: directory.path, dir };
+            self.dirs.borrow_mut().push(Rc::new(own));
+        }
+        let image = self.image();
+        let topics = image.topics();
+        let assigned: Vec<_> = topics
+            .flat_map(|topic| topic.partitions().iter().filter_map(|of_topic| self.assigned(topic, of_topic)))
+            .collect();
+        let on_disk = self.set_strays_aside(&assigned).await?;
+        let partition_count = assigned.len();
+        self.open_all(assigned, &on_disk).await?;
+        tracing::info!(
+            target: "shard",
+            shard = %self.id,
+            partitions = partition_count,
+            elapsed_ms = began.elapsed().as_millis() as u64,
+            "logs loaded"
+        );
+        Ok(())
+    }
+
+    /// The partition with its directory, if this shard owns it.
+    fn assigned(&self, topic: &TopicImage, registration: &PartitionRegistration) -> Option<Assigned> {
+        let directory = registration.directory_of(self.config.node_id)?;
+        let dirs = self.dirs.borrow();
+        let dir = dirs.iter().find(|dir| dir.id == directory)?;
+        Some(Assigned {
+            dir: Rc::clone(dir),
+            id: PartitionId { topic_id: topic.id(), partition: registration.id },
+            name: TopicPartition { topic: topic.name().clone(), partition: registration.id },
+            registration: registration.clone(),
+        })
+    }
+
+    /// Renames the partitions on disk that the metadata does not know here: their topic was deleted while
+    /// this broker was down, or they were moved (`LogManager.isStrayReplica`). Returns the others.
+    async fn set_strays_aside(&self, assigned: &[Assigned]) -> Result<HashSet<PathBuf>, LogError> {
+        let known: HashSet<_> = assigned.iter().map(|of| of.dir.path.join(of.name.dir_name())).collect();
+        let dirs: Vec<_> = self.dirs.borrow().clone();
+        let mut on_disk = HashSet::new();
+        for own in dirs {
+            for name in own.dir.partitions().await? {
+                let path = own.path.join(name.dir_name());
+                if known.contains(&path) {
+                    on_disk.insert(path);
+                    continue;
+                }
+                let aside = own.path.join(format!("{}.{:032x}-stray", name.dir_name(), self.random_id()));
+                tracing::warn!(target: "shard", tp = %name, path = %aside.display(), "stray partition set aside");
+                self.env.disk().rename(&path, &aside).await?;
+            }
+        }
+        Ok(on_disk)
+    }
+
+    async fn open_all(
+        self: &Rc<Self>,
+        mut assigned: Vec<Assigned>,
+        on_disk: &HashSet<PathBuf>,
+    ) -> Result<(), LogError> {
+        while !assigned.is_empty() {
+            let rest = assigned.split_off(OPENING_MAX.min(assigned.len()));
+            let opening: Vec<_> = assigned
+                .into_iter()
+                .map(|of| {
+                    let exists = on_disk.contains(&of.dir.path.join(of.name.dir_name()));
+                    let shard = Rc::clone(self);
+                    task::spawn(async move { shard.open(of, exists).await })
+                })
+                .collect();
+            for opened in opening {
+                opened.await?;
+            }
+            assigned = rest;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, of: Assigned, exists: bool) -> Result<(), LogError> {
+        let settings = self.topic_settings(&of.name);
+        let now = time::wall_clock();
+        let log = if exists {
+            let (log, report) = of.dir.dir.load_log(of.name.clone(), settings.log.clone(), now).await?;
+            report_recovery(&of.name, &report);
+            if log.topic_id() != of.id.topic_id {
+                return Err(foreign_topic(&of, log.topic_id()));
+            }
+            log
+        } else {
+            of.dir.dir.create_log(of.name.clone(), of.id.topic_id, settings.log.clone(), now).await?
+        };
+        let epoch = of.registration.leader_epoch;
+        let partition = Rc::new(Partition::new(of.id, of.name, log, epoch, &settings, of.dir));
+        partition.lead(epoch);
+        self.partitions.borrow_mut().insert(of.id, partition);
+        Ok(())
+    }
+
+    fn topic_settings(&self, name: &TopicPartition) -> TopicSettings {
+        let image = self.image();
+        let overrides = image.topic_configs(name.topic.as_str()).cloned().unwrap_or_default();
+        let effective = self.config.topic_defaults.effective(&overrides);
+        TopicSettings::new(&effective, self.config.producer_id_expiration)
+    }
+
+    pub(super) fn begin_apply(&self, delta: Arc<MetadataDelta>) {
+        self.deltas.borrow_mut().push_back(delta);
+        self.deltas_changed.notify_one();
+    }
+
+    /// Applies deltas in order, for as long as the shard lives.
+    async fn run_applier(self: &Rc<Self>) {
+        loop {
+            let next = self.deltas.borrow_mut().pop_front();
+            match next {
+                Some(delta) => self.apply(&delta).await,
+                None => self.deltas_changed.wait().await,
+            }
+        }
+    }
+
+    async fn apply(self: &Rc<Self>, delta: &MetadataDelta) {
+        let changes = Rc::make_mut(&mut self.image.borrow_mut())
+            .apply_delta(delta)
+            .expect("control sends deltas in order, and has applied them itself");
+        for topic in &changes.topics_deleted {
+            self.delete_topic(topic).await;
+        }
+        let image = self.image();
+        for (topic_id, partition) in changes.partitions_changed {
+            let topic = image.topic(topic_id).expect("changes name what is in the image");
+            let registration = topic.partition(partition).expect("changes name what is in the image");
+            self.apply_partition(topic, registration).await;
+        }
+        for resource in &changes.configs_changed {
+            if let Some(topic) = image
+                .topic_by_name(&resource.name)
+                .filter(|_| resource.resource_type == CONFIG_RESOURCE_TOPIC)
+            {
+                self.apply_config(topic.id());
+            }
+        }
+        self.mesh.post(self.control, Message::Applied(delta.last_offset));
+    }
+
+    async fn apply_partition(self: &Rc<Self>, topic: &TopicImage, registration: &PartitionRegistration) {
+        let Some(of) = self.assigned(topic, registration) else { return };
+        if let Ok(partition) = self.partition(of.id) {
+            partition.lead(registration.leader_epoch);
+            return;
+        }
+        let name = of.name.clone();
+        if let Err(error) = self.open(of, false).await {
+            tracing::error!(target: "shard", tp = %name, %error, "cannot create the partition's log");
+        }
+    }
+
+    fn apply_config(&self, topic_id: TopicId) {
+        let partitions: Vec<_> = self.open_partitions().values().cloned().collect();
+        for partition in partitions.iter().filter(|partition| partition.id.topic_id == topic_id) {
+            partition.configure(self.topic_settings(&partition.name));
+        }
+    }
+
+    async fn delete_topic(self: &Rc<Self>, topic: &TopicImage) {
+        for registration in topic.partitions() {
+            let id = PartitionId { topic_id: topic.id(), partition: registration.id };
+            let Some(partition) = self.partitions.borrow_mut().remove(&id) else { continue };
+            partition.abandon();
+            self.wake_watchers(&partition);
+            partition.flushed().await;
+            if let Err(error) = partition.dir.dir.delete_log(&partition.log, time::wall_clock()).await {
+                tracing::error!(target: "shard", tp = %partition.name, %error, "cannot delete the partition's log");
+            }
+        }
+    }
+
+    /// Writes everything, closes the logs and leaves the marker of a clean stop. Nothing is appended any
+    /// more when this is called.
+    pub(super) async fn close(self: &Rc<Self>) {
+        let partitions: Vec<_> = self.open_partitions().values().cloned().collect();
+        let mut closing = Vec::with_capacity(partitions.len());
+        for partition in &partitions {
+            let partition = Rc::clone(partition);
+            closing.push(task::spawn(async move {
+                partition.flushed().await;
+                partition.log.close_clean().await
+            }));
+        }
+        let mut is_clean = true;
+        for (partition, closed) in partitions.iter().zip(closing) {
+            if let Err(error) = closed.await {
+                is_clean = false;
+                tracing::error!(target: "shard", tp = %partition.name, %error, "not closed cleanly");
+            }
+        }
+        let dirs: Vec<_> = self.dirs.borrow().clone();
+        for own in dirs {
+            let logs: Vec<_> = logs_of(&partitions, &own);
+            // Without the marker the next start recovers, which is what an unclean log needs.
+            let closed =
+                if is_clean { own.dir.close_clean(&logs, self.broker_epoch()).await } else { Ok(()) };
+            if let Err(error) = closed {
+                tracing::error!(target: "shard", dir = %own.path.display(), %error, "not closed cleanly");
+            }
+        }
+    }
+}
+
+/// The logs of one directory with their high watermarks, as its checkpoints list them.
+pub(super) fn logs_of<'a>(
+    partitions: &'a [Rc<Partition>],
+    own: &OwnDir,
+) -> Vec<CheckpointedLog<'a, DirectDisk>> {
+    partitions
+        .iter()
+        .filter(|partition| partition.dir.id == own.id)
+        .map(|partition| CheckpointedLog { log: &partition.log, high_watermark: partition.high_watermark() })
+        .collect()
+}
+
+fn report_recovery(name: &TopicPartition, report: &RecoveryReport) {
+    if let Some(cut) = &report.truncated {
+        tracing::warn!(
+            target: "log", tp = %name, file = %cut.file.display(), position = cut.position, bytes = cut.bytes,
+            cause = %cut.cause, "cut off what no acknowledgement covers"
+        );
+    }
+    for broken in &report.broken {
+        tracing::error!(
+            target: "log", tp = %name, file = %broken.file.display(), position = broken.position,
+            bytes = broken.bytes, first_offset = %broken.first_offset, end_offset = %broken.end_offset,
+            cause = %broken.cause, "records that were durable are broken; restore them from a copy"
+        );
+    }
+}
+
+fn foreign_topic(of: &Assigned, found: TopicId) -> LogError {
+    LogError::Corrupt {
+        file: of.dir.path.join(of.name.dir_name()).join("partition.metadata"),
+        position: 0,
+        reason: format!("topic id {found}, expected {} as in the cluster's metadata", of.id.topic_id),
+    }
+}

@@ -1,0 +1,248 @@
+//! A partition as its shard sees it: the log, its leader epoch, and those who wait for it.
+//!
+//! `log_start <= high_watermark <= written_end <= staged_end`. This broker is the only replica, so the high
+//! watermark is the written end: everything the kernel has taken is visible to consumers.
+//!
+//! Producers wait in [`AckQueue`]s for a written or a synced end; fetches leave a [`WatchToken`] and are
+//! woken once. Nothing here waits itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use super::OwnDir;
+use super::message::{PartitionError, PartitionId, WatchToken};
+use super::topic_settings::TopicSettings;
+use crate::log::{AcksDurability, Log};
+use crate::record::validate::BatchRules;
+use crate::rt::file::DirectDisk;
+use crate::rt::sync::{Notify, OneshotReceiver, OneshotSender, oneshot};
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
+
+/// What an append waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AckLevel {
+    /// The kernel has it.
+    Written,
+    /// The device has it.
+    Synced,
+}
+
+type AckResult = Result<(), PartitionError>;
+
+/// Appends in offset order that wait for an end offset.
+#[derive(Debug, Default)]
+struct AckQueue(VecDeque<(Offset, OneshotSender<AckResult>)>);
+
+impl AckQueue {
+    fn push(&mut self, needed: Offset) -> OneshotReceiver<AckResult> {
+        let (sender, receiver) = oneshot();
+        self.0.push_back((needed, sender));
+        receiver
+    }
+
+    /// Answers everything that needs at most `end`.
+    fn release(&mut self, end: Offset) {
+        while self.0.front().is_some_and(|(needed, _)| *needed <= end) {
+            let (_, sender) = self.0.pop_front().expect("the front was just seen");
+            // A producer that stopped waiting has dropped its end.
+            let _ = sender.send(Ok(()));
+        }
+    }
+
+    fn fail(&mut self, error: &PartitionError) {
+        for (_, sender) in self.0.drain(..) {
+            let _ = sender.send(Err(error.clone()));
+        }
+    }
+}
+
+/// A partition this shard owns.
+pub(super) struct Partition {
+    pub(super) id: PartitionId,
+    pub(super) name: TopicPartition,
+    pub(super) log: Log<DirectDisk>,
+    leader_epoch: Cell<LeaderEpoch>,
+    rules: Cell<BatchRules>,
+    durability: Cell<AcksDurability>,
+    /// A flush task runs; there is at most one.
+    is_flushing: Cell<bool>,
+    /// Some staged append is acknowledged only once synced.
+    sync_wanted: Cell<bool>,
+    written: RefCell<AckQueue>,
+    synced: RefCell<AckQueue>,
+    /// Waiting fetches, each with the executor it belongs to, which numbers its tokens by itself.
+    watchers: RefCell<HashSet<(WatchToken, usize)>>,
+    /// Why the log is offline, if it is.
+    failure: RefCell<Option<String>>,
+    end_at_last_look: Cell<Offset>,
+    /// Notified when the flush task ends.
+    flush_ended: Notify,
+    /// The directory the log is in.
+    pub(super) dir: Rc<OwnDir>,
+}
+
+impl Partition {
+    pub(super) fn new(
+        id: PartitionId,
+        name: TopicPartition,
+        log: Log<DirectDisk>,
+        leader_epoch: LeaderEpoch,
+        settings: &TopicSettings,
+        dir: Rc<OwnDir>,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            log,
+            leader_epoch: Cell::new(leader_epoch),
+            rules: Cell::new(settings.rules),
+            durability: Cell::new(settings.log.durability),
+            is_flushing: Cell::new(false),
+            sync_wanted: Cell::new(false),
+            written: RefCell::default(),
+            synced: RefCell::default(),
+            watchers: RefCell::default(),
+            failure: RefCell::new(None),
+            end_at_last_look: Cell::new(Offset::UNKNOWN),
+            flush_ended: Notify::new(),
+            dir,
+        }
+    }
+
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch.get()
+    }
+
+    /// Begins, or goes on with, a reign. A new epoch starts where the log ends (rule 1).
+    pub(super) fn lead(&self, epoch: LeaderEpoch) {
+        assert!(self.leader_epoch.get() <= epoch, "a leader epoch never goes back");
+        self.leader_epoch.set(epoch);
+        if self.log.latest_epoch().is_none_or(|latest| latest < epoch) {
+            self.log.start_epoch(epoch, self.log.staged_end_offset());
+        }
+    }
+
+    /// What producers' batches have to obey.
+    pub(super) fn rules(&self) -> BatchRules {
+        self.rules.get()
+    }
+
+    /// What `acks=all` waits for.
+    pub(super) fn durability(&self) -> AcksDurability {
+        self.durability.get()
+    }
+
+    /// Takes up a changed configuration.
+    pub(super) fn configure(&self, settings: TopicSettings) {
+        self.rules.set(settings.rules);
+        self.durability.set(settings.log.durability);
+        self.log.update_config(settings.log);
+    }
+
+    /// The exclusive end of what consumers may read.
+    pub(super) fn high_watermark(&self) -> Offset {
+        self.log.written_end_offset()
+    }
+
+    /// Checks a client's leader epoch (KIP-320, `Partition.checkCurrentLeaderEpoch`).
+    pub(super) fn check_epoch(&self, found: LeaderEpoch) -> Result<(), PartitionError> {
+        let expected = self.leader_epoch.get();
+        if found == LeaderEpoch::UNKNOWN || found == expected {
+            Ok(())
+        } else if found < expected {
+            Err(PartitionError::FencedEpoch { expected, found })
+        } else {
+            Err(PartitionError::UnknownEpoch { expected, found })
+        }
+    }
+
+    /// Refuses work on a log that is offline.
+    pub(super) fn check_online(&self) -> Result<(), PartitionError> {
+        match &*self.failure.borrow() {
+            None => Ok(()),
+            Some(cause) => Err(PartitionError::Storage(cause.clone())),
+        }
+    }
+
+    /// Waits for everything below `end`.
+    pub(super) fn await_ack(&self, end: Offset, level: AckLevel) -> Option<OneshotReceiver<AckResult>> {
+        match level {
+            AckLevel::Written => {
+                (self.log.written_end_offset() < end).then(|| self.written.borrow_mut().push(end))
+            }
+            AckLevel::Synced => (self.log.synced_end_offset() < end).then(|| {
+                self.sync_wanted.set(true);
+                self.synced.borrow_mut().push(end)
+            }),
+        }
+    }
+
+    /// Whether nothing was appended since this was last asked.
+    pub(super) fn is_idle(&self) -> bool {
+        let end = self.log.staged_end_offset();
+        self.end_at_last_look.replace(end) == end && !self.is_flushing.get()
+    }
+
+    /// Claims the partition's flush task; `false` when it runs already.
+    pub(super) fn begin_flushing(&self) -> bool {
+        !self.is_flushing.replace(true)
+    }
+
+    /// Ends what [`Partition::begin_flushing`] began.
+    pub(super) fn end_flushing(&self) {
+        self.is_flushing.set(false);
+        self.flush_ended.notify_all();
+    }
+
+    /// Resolves when no flush runs.
+    pub(super) async fn flushed(&self) {
+        while self.is_flushing.get() {
+            self.flush_ended.wait().await;
+        }
+    }
+
+    /// Whether the next flush has to sync; asking resets it.
+    pub(super) fn take_sync_wanted(&self) -> bool {
+        self.sync_wanted.replace(false)
+    }
+
+    /// Whether an append waits for a sync that no flush has begun.
+    pub(super) fn wants_sync(&self) -> bool {
+        self.sync_wanted.get()
+    }
+
+    /// Answers the producers that a finished flush satisfied.
+    pub(super) fn release_acks(&self) {
+        self.written.borrow_mut().release(self.log.written_end_offset());
+        self.synced.borrow_mut().release(self.log.synced_end_offset());
+    }
+
+    /// Takes the partition offline: every waiting producer learns it, later ones are refused.
+    pub(super) fn fail(&self, cause: &str) {
+        let error = PartitionError::Storage(cause.to_owned());
+        self.written.borrow_mut().fail(&error);
+        self.synced.borrow_mut().fail(&error);
+        self.failure.borrow_mut().get_or_insert_with(|| cause.to_owned());
+    }
+
+    /// Tells the producers that wait that the partition is gone.
+    pub(super) fn abandon(&self) {
+        self.written.borrow_mut().fail(&PartitionError::NotLeader);
+        self.synced.borrow_mut().fail(&PartitionError::NotLeader);
+    }
+
+    pub(super) fn watch(&self, token: WatchToken, executor: usize) {
+        self.watchers.borrow_mut().insert((token, executor));
+    }
+
+    pub(super) fn unwatch(&self, token: WatchToken, executor: usize) {
+        self.watchers.borrow_mut().remove(&(token, executor));
+    }
+
+    /// The waiting fetches, each of which is woken once.
+    pub(super) fn take_watchers(&self) -> Vec<(WatchToken, usize)> {
+        let mut watchers = self.watchers.borrow_mut();
+        if watchers.is_empty() { Vec::new() } else { watchers.drain().collect() }
+    }
+}

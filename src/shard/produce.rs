@@ -1,0 +1,182 @@
+//! Appending: the synchronous part that fixes the order, the flush tasks that write and sync, and the wait
+//! for the acknowledgement.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Shard;
+use super::message::{Acks, PartitionError, ProducePart, ProduceParts, Produced};
+use super::partition::{AckLevel, Partition};
+use crate::disk::WriteSync;
+use crate::log::{
+    AcksDurability, AppendContext, AppendError, AppendInfo, AppendOrigin, BatchToAppend, LogError,
+};
+use crate::record::batch::Batches;
+use crate::record::validate::{BatchRules, validate_batch};
+use crate::rt::sync::OneshotReceiver;
+use crate::rt::{task, time};
+use crate::types::{ErrorCode, Timestamp};
+
+/// The appends of one request on this shard, waiting for their acknowledgement.
+pub struct PendingProduce {
+    parts: Vec<PendingPart>,
+    timeout: Duration,
+}
+
+enum PendingPart {
+    Done(Result<Produced, PartitionError>),
+    Waiting(Produced, OneshotReceiver<Result<(), PartitionError>>),
+}
+
+impl PendingProduce {
+    /// Waits until every part is as durable as asked for, or has failed.
+    pub async fn finish(self) -> Vec<Result<Produced, PartitionError>> {
+        let is_waiting = |part: &PendingPart| matches!(part, PendingPart::Waiting(..));
+        if !self.parts.iter().any(is_waiting) {
+            return self.parts.into_iter().map(PendingPart::into_done).collect();
+        }
+        let deadline = time::monotonic_now() + self.timeout;
+        let mut results = Vec::with_capacity(self.parts.len());
+        for part in self.parts {
+            results.push(match part {
+                PendingPart::Done(result) => result,
+                PendingPart::Waiting(produced, receiver) => {
+                    let left = deadline.saturating_duration_since(time::monotonic_now());
+                    match time::timeout(left, receiver).await {
+                        Ok(Ok(Ok(()))) => Ok(produced),
+                        Ok(Ok(Err(error))) => Err(error),
+                        // The partition went away with the acknowledgement still owed.
+                        Ok(Err(_)) => Err(PartitionError::NotLeader),
+                        Err(_) => Err(PartitionError::TimedOut),
+                    }
+                }
+            });
+        }
+        results
+    }
+}
+
+impl PendingPart {
+    fn into_done(self) -> Result<Produced, PartitionError> {
+        match self {
+            Self::Done(result) => result,
+            Self::Waiting(..) => panic!("a waiting part was taken for a finished one"),
+        }
+    }
+}
+
+impl Shard {
+    /// Validates, orders and stages the records of a request. When this returns, the records of a later
+    /// call come after these; [`PendingProduce::finish`] waits for their durability.
+    pub fn begin_produce(self: &Rc<Self>, request: ProduceParts) -> PendingProduce {
+        let now = time::wall_clock();
+        let parts = request
+            .parts
+            .iter()
+            .map(|part| match self.append(part, &request, now) {
+                Ok(pending) => pending,
+                Err(error) => PendingPart::Done(Err(error)),
+            })
+            .collect();
+        PendingProduce { parts, timeout: request.timeout }
+    }
+
+    fn append(
+        self: &Rc<Self>,
+        part: &ProducePart,
+        request: &ProduceParts,
+        now: Timestamp,
+    ) -> Result<PendingPart, PartitionError> {
+        let partition = self.partition(part.id)?;
+        partition.check_online()?;
+        let info = self.append_batches(&partition, part, request.allows_zstd, now)?;
+        let produced = Produced {
+            base_offset: info.base_offset,
+            log_append_time: info.log_append_time,
+            log_start_offset: info.log_start_offset,
+        };
+        let level = match (request.acks, partition.durability()) {
+            (Acks::None, _) => None,
+            (Acks::Leader, _) | (Acks::All, AcksDurability::Written) => Some(AckLevel::Written),
+            (Acks::All, AcksDurability::Synced) => Some(AckLevel::Synced),
+        };
+        let waiting = level.and_then(|level| partition.await_ack(info.last_offset + 1, level));
+        self.ensure_flushing(&partition);
+        Ok(match waiting {
+            Some(receiver) => PendingPart::Waiting(produced, receiver),
+            None => PendingPart::Done(Ok(produced)),
+        })
+    }
+
+    fn append_batches(
+        &self,
+        partition: &Partition,
+        part: &ProducePart,
+        allows_zstd: bool,
+        now: Timestamp,
+    ) -> Result<AppendInfo, PartitionError> {
+        let rules = BatchRules { allows_zstd, ..partition.rules() };
+        let mut scratch = self.validation_scratch.borrow_mut();
+        let mut validated = Vec::new();
+        for batch in Batches::new(&part.records) {
+            let (_, _, bytes) = batch.map_err(|error| PartitionError::Invalid(error.into()))?;
+            let batch = validate_batch(bytes, &rules, now, &mut scratch).map_err(PartitionError::Invalid)?;
+            validated.push((batch, bytes));
+        }
+        let batches: Vec<_> =
+            validated.iter().map(|(batch, input)| BatchToAppend::new(batch, input)).collect();
+        let context =
+            AppendContext { leader_epoch: partition.leader_epoch(), origin: AppendOrigin::Client, now };
+        partition.log.append(&batches, context).map_err(append_error)
+    }
+
+    /// Starts the partition's flush task unless one runs. It ends when nothing is staged, so an idle
+    /// partition costs no task; while a write is in flight the next batches gather.
+    pub(super) fn ensure_flushing(self: &Rc<Self>, partition: &Rc<Partition>) {
+        if !partition.begin_flushing() {
+            return;
+        }
+        let (shard, partition) = (Rc::clone(self), Rc::clone(partition));
+        task::spawn(async move {
+            shard.flush_until_clean(&partition).await;
+            partition.end_flushing();
+        })
+        .detach();
+    }
+
+    async fn flush_until_clean(&self, partition: &Partition) {
+        while partition.log.has_staged() || partition.wants_sync() {
+            let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };
+            let flushed = partition.log.flush(want).await;
+            if !self.after_flush(partition, flushed.map(drop)) {
+                return;
+            }
+        }
+    }
+
+    /// Lets those go on who waited for a flush; `false` when the flush failed and the partition is offline.
+    pub(super) fn after_flush(&self, partition: &Partition, flushed: Result<(), LogError>) -> bool {
+        match &flushed {
+            Ok(()) => partition.release_acks(),
+            Err(error) => {
+                tracing::error!(target: "log", tp = %partition.name, %error, "partition offline");
+                partition.fail(&error.to_string());
+            }
+        }
+        self.wake_watchers(partition);
+        flushed.is_ok()
+    }
+}
+
+fn append_error(error: AppendError) -> PartitionError {
+    let producer = |error_code| PartitionError::Producer { error: error_code, message: error.to_string() };
+    match &error {
+        AppendError::Offline { cause } => PartitionError::Storage(cause.clone()),
+        AppendError::CorruptBatch { error, .. } => PartitionError::Invalid(error.clone().into()),
+        AppendError::LargerThanSegment { .. } => producer(ErrorCode::RecordListTooLarge),
+        AppendError::OutOfOrderSequence { .. } => producer(ErrorCode::OutOfOrderSequenceNumber),
+        AppendError::InvalidProducerEpoch { .. } => producer(ErrorCode::InvalidProducerEpoch),
+        AppendError::InvalidTxnState { .. } => producer(ErrorCode::InvalidTxnState),
+        AppendError::CoordinatorFenced { .. } => producer(ErrorCode::TransactionCoordinatorFenced),
+    }
+}
