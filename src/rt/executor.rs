@@ -10,10 +10,13 @@
 //! - the helper thread for blocking calls would be pinned beside the executor: it is left unpinned;
 //! - the first sleep of the first executor registers the process for `membarrier`, which takes 30 to
 //!   50 ms once there are several threads: [`spawn`] registers before it starts the first one;
+//! - its buffers for reads come from the allocator once the registered ones are used up, and glibc gives
+//!   freed memory back to the kernel so eagerly that each read pays 2 us per page to get it again (0.47
+//!   against 0.16 CPU-s/GB): [`spawn`] tells it to keep more;
 //! - tasks that are still there when the main future returns are never dropped: whoever needs a
 //!   destructor to run has to end its tasks first, see [`Shutdown`](super::sync::Shutdown).
 
-#![expect(unsafe_code, reason = "the membarrier system call has no safe wrapper")]
+#![expect(unsafe_code, reason = "membarrier and mallopt have no safe wrappers")]
 
 use std::cell::RefCell;
 use std::fmt;
@@ -32,6 +35,14 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
 /// Requests that fit into one submission to the kernel.
 const RING_DEPTH: usize = 256;
+
+/// Freed memory at the end of an executor's heap that is not given back to the kernel.
+#[cfg(target_env = "gnu")]
+const FREED_BYTES_KEPT: libc::c_int = 32 << 20;
+
+/// Allocations from this size on are mapped for themselves and given back when they are freed.
+#[cfg(target_env = "gnu")]
+const MAPPED_BYTES_MIN: libc::c_int = 8 << 20;
 
 /// How to start an executor.
 #[derive(Debug, Clone)]
@@ -118,7 +129,7 @@ where
     Fut: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    register_membarrier();
+    settle_process();
     let name = config.name.clone();
     let failed = |reason: String| StartError { name: name.clone(), reason };
     let (started, has_started) = mpsc::channel();
@@ -165,16 +176,38 @@ fn builder(config: &ExecutorConfig) -> LocalExecutorBuilder {
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
 }
 
+/// What has to be done once, and best before there are threads.
+fn settle_process() {
+    static SETTLED: Once = Once::new();
+    SETTLED.call_once(|| {
+        register_membarrier();
+        keep_freed_memory();
+    });
+}
+
 /// Makes the registration that glommio would make when its first executor goes to sleep.
 fn register_membarrier() {
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        // SAFETY: the call takes two integers and touches no memory of ours. A kernel that refuses it
-        // changes nothing: glommio asks again and has a fallback.
-        unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) };
-    });
+    // SAFETY: the call takes two integers and touches no memory of ours. A kernel that refuses it
+    // changes nothing: glommio asks again and has a fallback.
+    unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) };
 }
+
+/// Lets the allocator keep what is freed, up to a bound for each executor.
+#[cfg(target_env = "gnu")]
+fn keep_freed_memory() {
+    // SAFETY: the calls take integers and change how the allocator behaves from now on. The environment
+    // (MALLOC_TRIM_THRESHOLD_) does the same for whoever wants other values; then the calls are left out.
+    unsafe {
+        if std::env::var_os("MALLOC_TRIM_THRESHOLD_").is_none() {
+            libc::mallopt(libc::M_TRIM_THRESHOLD, FREED_BYTES_KEPT);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+        }
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn keep_freed_memory() {}
 
 /// What belongs to the executor of the current thread.
 struct Context {

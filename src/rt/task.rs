@@ -8,7 +8,8 @@
 //!   give each member of a large set a task of its own. The waits of [`sync`](super::sync) keep one
 //!   waker each however often they are polled;
 //! - its own yields only go round the run queue, and sockets, files and timers are looked at when the
-//!   queue is empty: [`yield_now`] and [`yield_if_needed`] leave the queue once a slice is over;
+//!   queue is empty: [`yield_now`] and [`yield_if_needed`] leave the queue once a slice is over, and a
+//!   loop whose waits may all be ready at once has to call one of them in each round;
 //! - its shares are kept among tasks that are runnable all the time, which ours are not: background
 //!   tasks are paced here.
 

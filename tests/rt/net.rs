@@ -1,7 +1,9 @@
 //! Listeners and connections.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use corelog::rt::task::spawn;
 use corelog::rt::time::{sleep, timeout};
 use socket2::{Domain, Socket, Type};
 
-use super::support::run;
+use super::support::{child, core_time, is_child, run, text};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -172,5 +174,67 @@ fn a_peer_that_resets_is_an_error_of_its_own_connection() {
         let mut buffer = ReadBuffer::new();
         while let Ok(1..) = reader.read(&mut buffer).await {}
         assert_eq!(buffer.unread(), b"x");
+    });
+}
+
+#[test]
+fn accepting_waits_while_descriptors_are_exhausted() {
+    if is_child() {
+        exhaust_descriptors();
+        return;
+    }
+    let mut process =
+        child("rt::net::accepting_waits_while_descriptors_are_exhausted", &["prlimit", "--nofile=64"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let addr = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned)).unwrap();
+    let mut stream = TcpStream::connect(&addr).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is accepted in the end");
+    assert_eq!(lines.find(|line| line.starts_with("spun")), Some("spun: false".to_owned()));
+    assert!(process.wait().unwrap().success());
+}
+
+/// Accepts one connection, which comes while every descriptor is taken.
+fn exhaust_descriptors() {
+    run(|| async {
+        let mut listener = Listener::from_bound(bind(ANY, 1, 50).unwrap().remove(0));
+        let taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        println!("\nlistening on {}", listener.local_addr());
+        let freed = spawn(async move {
+            sleep(Duration::from_millis(500)).await;
+            let busy = core_time();
+            drop(taken);
+            busy
+        });
+        listener.accept().await.unwrap();
+        println!("\nspun: {}", Duration::from_millis(100) < freed.await);
+    });
+}
+
+#[test]
+fn descriptors_do_not_leak() {
+    if !is_child() {
+        // The count is of the whole process: it has to be alone.
+        let output = child("rt::net::descriptors_do_not_leak", &[]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        return;
+    }
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let addr = bound.local_addr();
+    run(move || async move {
+        let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let mut listener = Listener::from_bound(bound);
+        let before = open();
+        for _ in 0..50 {
+            let client = TcpStream::connect(addr).unwrap();
+            let (reader, writer) = listener.accept().await.unwrap().0.split();
+            drop((client, reader, writer));
+            assert!(timeout(Duration::from_micros(100), listener.accept()).await.is_err());
+        }
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(open(), before);
     });
 }

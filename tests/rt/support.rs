@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use corelog::rt::executor::{self, ExecutorConfig};
 
@@ -41,4 +42,15 @@ pub(crate) fn child(test: &str, wrapper: &[&str]) -> Command {
 /// What a child wrote, both streams together.
 pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The time that this thread has run.
+pub(crate) fn core_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the timespec it is given.
+    #[expect(unsafe_code, reason = "the standard library has no clock of a thread")]
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time)
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -9,7 +9,7 @@ use corelog::rt::sync::{Shutdown, oneshot};
 use corelog::rt::task::{spawn, spawn_background, yield_if_needed, yield_now};
 use corelog::rt::time::{self, monotonic_now, sleep, timeout};
 
-use super::support::run;
+use super::support::{core_time, run};
 
 #[test]
 fn a_new_task_waits_for_its_turn() {
@@ -54,17 +54,6 @@ fn a_timeout_ends_a_wait_and_drops_it() {
         let waited = timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
         assert_eq!(waited, Err(time::Elapsed));
     });
-}
-
-/// The time that this thread has run.
-fn core_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes the timespec it is given.
-    #[expect(unsafe_code, reason = "the standard library has no clock of a thread")]
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time)
-    };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 #[test]

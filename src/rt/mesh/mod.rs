@@ -280,5 +280,7 @@ async fn receive<M: Send + 'static>(
         }
         inner.inbox.borrow_mut().push_back((peer, hop));
         inner.arrived.notify_one();
+        // A peer that never pauses must not keep this core from its sockets.
+        task::yield_if_needed().await;
     }
 }

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::bind::BoundListener;
 use super::stream::Stream;
-use crate::rt::time;
+use crate::rt::{task, time};
 
 /// How long [`Listener::accept`] waits when the process or the host is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +46,8 @@ impl Listener {
     /// The next connection, with TCP_NODELAY set. Waits while descriptors are exhausted; an error means
     /// that the listener itself is unusable.
     pub async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        // Connections that come without a pause must not keep the core from those that are there.
+        task::yield_if_needed().await;
         loop {
             match accept_now(&self.socket) {
                 Ok(fd) => {
