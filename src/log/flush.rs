@@ -344,13 +344,20 @@ impl<D: Disk> Flush<'_, D> {
             let segment = state.open_front();
             (segment.is_padded, segment.has_unsynced) = (false, false);
         }
-        self.write_index(FileKind::OffsetIndex, None, |segment| &mut segment.offset_index).await?;
-        self.write_index(FileKind::TimeIndex, None, |segment| &mut segment.time_index).await?;
+        self.write_indexes(None).await?;
         Ok(file)
     }
 
-    /// Writes the index entries that are not on disk: up to `count` without a sync, or all of them, with
-    /// the exact length and durable.
+    /// Writes index entries that are not on disk: up to a capture's counts, or all of them with the exact
+    /// length. The time index is durable before the offset index is written: recovery takes an offset entry
+    /// for the promise that the time index covers what is before it.
+    async fn write_indexes(&self, capture: Option<&Capture>) -> Result<(), LogError> {
+        let count = capture.map(|capture| capture.time_entries);
+        self.write_index(FileKind::TimeIndex, count, |segment| &mut segment.time_index).await?;
+        let count = capture.map(|capture| capture.offset_entries);
+        self.write_index(FileKind::OffsetIndex, count, |segment| &mut segment.offset_index).await
+    }
+
     async fn write_index<E: IndexEntry>(
         &self,
         kind: FileKind,
@@ -382,7 +389,8 @@ impl<D: Disk> Flush<'_, D> {
                 return Err(LogError::Corrupt { file: path, position: pending.position, reason });
             }
             pending.bytes[..pending.missing].copy_from_slice(&known);
-            write_padded(disk, &file, pending.position, &pending.bytes, WriteSync::None).await?;
+            let sync = if kind == FileKind::TimeIndex { WriteSync::Data } else { WriteSync::None };
+            write_padded(disk, &file, pending.position, &pending.bytes, sync).await?;
             let mut state = self.core.state.borrow_mut();
             index_of(state.open_front()).mark_persisted(pending.count, INDEX_ENTRIES_KEPT);
         }
@@ -435,16 +443,13 @@ impl<D: Disk> Flush<'_, D> {
 
     /// What spares a recovery the bytes before `capture.offset`, which are durable.
     async fn write_checkpoint(&self, capture: Capture) -> Result<(), LogError> {
-        let Capture { offset, snapshot, offset_entries, time_entries } = capture;
+        let offset = capture.offset;
         assert!(offset <= self.core.state.borrow().synced_end_offset, "the state of durable records");
         let has_file = self.core.state.borrow_mut().open_front().exists;
         if has_file {
-            let (kind, count) = (FileKind::OffsetIndex, Some(offset_entries));
-            self.write_index(kind, count, |segment| &mut segment.offset_index).await?;
-            let (kind, count) = (FileKind::TimeIndex, Some(time_entries));
-            self.write_index(kind, count, |segment| &mut segment.time_index).await?;
+            self.write_indexes(Some(&capture)).await?;
         }
-        self.write_snapshot(offset, &snapshot, WriteSync::None).await?;
+        self.write_snapshot(offset, &capture.snapshot, WriteSync::None).await?;
         self.remove_stray_snapshots(offset).await?;
         let mut state = self.core.state.borrow_mut();
         state.checkpointed_offset = offset;

@@ -48,6 +48,16 @@ impl MemoryDisk {
         self.volume.borrow().syncs()
     }
 
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.volume.borrow().used_bytes()
+    }
+
+    /// Makes every name durable, so that a test begins with files that are certain.
+    pub fn sync_all_names(&self) {
+        self.volume.borrow_mut().sync_all_names();
+    }
+
     /// Stops the process or the machine. Open files are dead afterwards; drop their tasks first.
     pub fn crash(&self, crash: Crash) {
         self.volume.borrow_mut().crash(crash);

@@ -195,6 +195,15 @@ impl Volume {
         }
     }
 
+    pub(super) fn sync_all_names(&mut self) {
+        self.name_changes.clear();
+        self.durable_names = self.names.clone();
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.inodes.iter().map(|inode| inode.current.len() as u64).sum()
+    }
+
     pub(super) fn read(&self, inode: InodeId, position: usize, len: usize) -> &[u8] {
         let bytes = &self.inodes[inode].current;
         let start = position.min(bytes.len());
@@ -252,8 +261,7 @@ impl Volume {
     /// How many of `len` bytes at `position` fit the disk, in whole blocks.
     fn fitting_len(&self, inode: InodeId, position: usize, len: usize) -> usize {
         let Some(space) = self.plan.space_bytes else { return len };
-        let used: u64 = self.inodes.iter().map(|inode| inode.current.len() as u64).sum();
-        let free = space.saturating_sub(used) as usize;
+        let free = space.saturating_sub(self.used_bytes()) as usize;
         let end_max = self.len(inode) + free;
         end_max.saturating_sub(position).min(len) / BLOCK * BLOCK
     }
@@ -323,6 +331,8 @@ impl Volume {
                 _ => self.write_partly(write.inode, write.position, &write.bytes),
             }
         }
+        // What a failed sync left in the device's cache is covered by the next one that succeeds.
+        self.inodes.iter_mut().for_each(|inode| inode.poisoned.clear());
         if crash == Crash::Machine {
             self.lose_unsynced_names();
             self.lose_unsynced_bytes();
@@ -346,7 +356,6 @@ impl Volume {
         for inode in inodes {
             let fate = prng.below(4);
             let survived = survivor(prng, fate, &inode.durable, &inode.current);
-            inode.poisoned.clear();
             inode.durable = survived.clone();
             inode.current = survived;
         }

@@ -1,12 +1,16 @@
 //! `.snapshot` files: the state of all producers at the offset in the file's name (`ProducerSnapshot`
 //! version 1).
 //!
+//! Differs from Kafka: a producer with several retained batches has an entry for each, oldest first, where
+//! Kafka writes the newest only. Kafka reads such a file as if it held the newest only; we recognise a
+//! repetition of any of the five after a restart too.
+//!
 //! A snapshot is trusted because of its checksum, not because it was synced: one that is torn is skipped,
 //! and an older one or the log itself is read instead.
 
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
-use super::entry::{BatchMetadata, ProducerEntry};
+use super::entry::{BATCHES_RETAINED, BatchMetadata, ProducerEntry};
 
 const VERSION: i16 = 1;
 const CRC_AT: usize = 2;
@@ -29,10 +33,11 @@ pub(in crate::log) enum SnapshotError {
 pub(super) fn encode_snapshot<'a>(entries: impl Iterator<Item = (ProducerId, &'a ProducerEntry)>) -> Vec<u8> {
     let mut entries: Vec<_> = entries.collect();
     entries.sort_unstable_by_key(|(id, _)| *id);
-    let mut bytes = Vec::with_capacity(ENTRIES_AT + COUNT_LEN + entries.len() * ENTRY_LEN);
+    let mut bytes = Vec::with_capacity(ENTRIES_AT + COUNT_LEN + entries.len() * BATCHES_RETAINED * ENTRY_LEN);
     bytes.extend_from_slice(&VERSION.to_be_bytes());
     bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&(entries.len() as i32).to_be_bytes());
+    let count: usize = entries.iter().map(|(_, entry)| entry.batches().len().max(1)).sum();
+    bytes.extend_from_slice(&(count as i32).to_be_bytes());
     for (id, entry) in entries {
         encode_entry(&mut bytes, id, entry);
     }
@@ -42,18 +47,32 @@ pub(super) fn encode_snapshot<'a>(entries: impl Iterator<Item = (ProducerId, &'a
 }
 
 fn encode_entry(bytes: &mut Vec<u8>, id: ProducerId, entry: &ProducerEntry) {
-    let last = entry.last_batch();
+    if entry.batches().is_empty() {
+        let none = BatchMetadata {
+            last_sequence: -1,
+            last_offset: Offset::UNKNOWN,
+            offset_delta: 0,
+            timestamp: entry.last_timestamp,
+        };
+        encode_batch(bytes, id, entry, &none);
+    }
+    for batch in entry.batches() {
+        encode_batch(bytes, id, entry, batch);
+    }
+}
+
+fn encode_batch(bytes: &mut Vec<u8>, id: ProducerId, entry: &ProducerEntry, batch: &BatchMetadata) {
     bytes.extend_from_slice(&id.0.to_be_bytes());
     bytes.extend_from_slice(&entry.epoch.0.to_be_bytes());
-    bytes.extend_from_slice(&last.map_or(-1, |batch| batch.last_sequence).to_be_bytes());
-    bytes.extend_from_slice(&last.map_or(-1, |batch| batch.last_offset.0).to_be_bytes());
-    bytes.extend_from_slice(&last.map_or(0, |batch| batch.offset_delta).to_be_bytes());
-    bytes.extend_from_slice(&entry.last_timestamp.0.to_be_bytes());
+    bytes.extend_from_slice(&batch.last_sequence.to_be_bytes());
+    bytes.extend_from_slice(&batch.last_offset.0.to_be_bytes());
+    bytes.extend_from_slice(&batch.offset_delta.to_be_bytes());
+    bytes.extend_from_slice(&batch.timestamp.0.to_be_bytes());
     bytes.extend_from_slice(&entry.coordinator_epoch.to_be_bytes());
     bytes.extend_from_slice(&entry.current_txn_first_offset.map_or(-1, |offset| offset.0).to_be_bytes());
 }
 
-/// Reads a snapshot. Of every producer only the newest batch is in it.
+/// Reads a snapshot, ours or Kafka's.
 pub(in crate::log) fn decode_snapshot(
     bytes: &[u8],
 ) -> Result<Vec<(ProducerId, ProducerEntry)>, SnapshotError> {
@@ -76,7 +95,17 @@ pub(in crate::log) fn decode_snapshot(
     if entries_len != Some(reader.0.len()) {
         return Err(wrong_length(ENTRIES_AT + COUNT_LEN + entries_len.unwrap_or(0)));
     }
-    Ok((0..count).map(|_| reader.entry()).collect())
+    let mut producers: Vec<(ProducerId, ProducerEntry)> = Vec::new();
+    for _ in 0..count {
+        let (id, entry) = reader.entry();
+        match (producers.last_mut(), entry.last_batch()) {
+            (Some((last_id, last)), Some(batch)) if *last_id == id && last.epoch == entry.epoch => {
+                last.add_batch(entry.epoch, *batch);
+            }
+            _ => producers.push((id, entry)),
+        }
+    }
+    Ok(producers)
 }
 
 /// The rest of a snapshot whose length was checked.
@@ -132,7 +161,14 @@ mod tests {
     fn snapshots_round_trip() {
         let mut ended = ProducerEntry::empty();
         ended.end_transaction(ProducerEpoch(1), 5, Timestamp(9));
-        let entries = [(ProducerId(1), ended), (ProducerId(2), entry())];
+        let mut several = entry();
+        for last_sequence in [9, 12] {
+            let last_offset = Offset(1_000 + i64::from(last_sequence));
+            let batch =
+                BatchMetadata { last_sequence, last_offset, offset_delta: 1, timestamp: Timestamp(124) };
+            several.add_batch(ProducerEpoch(4), batch);
+        }
+        let entries = [(ProducerId(1), ended), (ProducerId(2), entry()), (ProducerId(3), several)];
         let bytes = encode_snapshot(entries.iter().rev().map(|(id, entry)| (*id, entry)));
         assert_eq!(decode_snapshot(&bytes), Ok(entries.to_vec()));
         assert_eq!(decode_snapshot(&encode_snapshot([].into_iter())), Ok(Vec::new()));

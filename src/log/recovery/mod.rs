@@ -288,7 +288,7 @@ impl<D: Disk> Recovery<D> {
     ) -> Result<Scanned<D>, LogError> {
         let files = self.files.segments[&base];
         let mut segment = OpenSegment::new(&self.env, base, &self.config, self.now);
-        (segment.exists, segment.is_name_synced) = (true, true);
+        (segment.exists, segment.is_name_synced) = (true, self.with.clean);
         if files.log_len == 0 {
             return Ok(Scanned { segment, is_cut: false });
         }
@@ -406,6 +406,8 @@ impl<D: Disk> Recovery<D> {
             let entry: OffsetEntry = entry_at(&offsets, index);
             base + i64::from(entry.relative_offset) < limit && u64::from(entry.position) < files.log_len
         });
+        // Written before the offset index: without it, nothing is known of the timestamps.
+        let count = if files.time_index_len.is_some() { count } else { 0 };
         let Some(last) = count.checked_sub(1).map(|last| entry_at::<OffsetEntry>(&offsets, last)) else {
             self.report.rebuilt_indexes += usize::from(files.offset_index_len.is_none());
             return Ok(0);

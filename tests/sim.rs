@@ -1,0 +1,98 @@
+//! The log under simulated crashes: the production code on a disk that loses, tears and refuses writes.
+//!
+//! Each seed runs producers, a flusher and a reader over two logs, stops the process or the machine at a
+//! random point, recovers, and compares the logs with a model of what was acknowledged; several times over
+//! the same disk. A failure prints its seed; `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it.
+//!
+//! Three bugs put in by hand must be found: see [`Sabotage`].
+
+#[path = "sim/harness.rs"]
+mod harness;
+#[path = "sim/model.rs"]
+mod model;
+#[path = "sim/producer.rs"]
+mod producer;
+#[path = "sim/sabotage.rs"]
+mod sabotage;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use harness::run_seed;
+use sabotage::Sabotage;
+
+/// Seeds per test; the tests run side by side.
+const SEEDS: u64 = 600;
+
+/// Seeds within which a bug put in by hand must show.
+const SEEDS_TO_FIND_A_BUG: u64 = 200;
+
+/// What went wrong with a seed, if anything: a broken promise or a failed assertion.
+fn violation(seed: u64, sabotage: Sabotage) -> Option<String> {
+    match catch_unwind(AssertUnwindSafe(|| run_seed(seed, sabotage))) {
+        Ok(Ok(_)) => None,
+        Ok(Err(violation)) => Some(violation),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Some(text.unwrap_or_else(|| "a panic".to_owned()))
+        }
+    }
+}
+
+fn check_seeds(seeds: impl Iterator<Item = u64>) {
+    let replay = std::env::var("CORELOG_SIM_SEED").ok();
+    let replay: Option<u64> = replay.map(|seed| seed.parse().expect("CORELOG_SIM_SEED is a number"));
+    for seed in seeds.filter(|seed| replay.is_none_or(|replay| replay == *seed)) {
+        if let Some(violation) = violation(seed, Sabotage::None) {
+            panic!("seed {seed}: {violation}\nreplay: CORELOG_SIM_SEED={seed} cargo test --test sim");
+        }
+    }
+}
+
+/// The first seed that shows the bug.
+fn seed_that_finds(sabotage: Sabotage) -> u64 {
+    let found = (0..SEEDS_TO_FIND_A_BUG).find_map(|seed| Some((seed, violation(seed, sabotage)?)));
+    let (seed, violation) = found.unwrap_or_else(|| panic!("no seed found {sabotage:?}"));
+    println!("{sabotage:?} is found by seed {seed}: {violation}");
+    seed
+}
+
+#[test]
+fn even_seeds_keep_every_promise() {
+    check_seeds((0..SEEDS).map(|seed| 2 * seed));
+}
+
+#[test]
+fn odd_seeds_keep_every_promise() {
+    check_seeds((0..SEEDS).map(|seed| 2 * seed + 1));
+}
+
+#[test]
+fn seeds_go_through_every_kind_of_trouble() {
+    let mut total = harness::Coverage::default();
+    for seed in 0..100 {
+        total += run_seed(seed, Sabotage::None).expect("checked by the other tests");
+    }
+    println!("{total:?}");
+    assert!(10_000 < total.acknowledged, "{total:?}");
+    assert!(1_000 < total.duplicates, "{total:?}");
+    assert!(500 < total.segments, "{total:?}");
+    assert!(50 < total.process_crashes.min(total.machine_crashes), "{total:?}");
+    assert!(10 < total.clean_stops.min(total.crashes_during_recovery), "{total:?}");
+    assert!(10 < total.truncations.min(total.logs_offline), "{total:?}");
+}
+
+#[test]
+fn acknowledging_before_the_sync_is_found() {
+    seed_that_finds(Sabotage::AcknowledgeBeforeSync);
+}
+
+#[test]
+fn skipping_the_truncation_of_a_torn_batch_is_found() {
+    seed_that_finds(Sabotage::SkipTruncation);
+}
+
+#[test]
+fn forgetting_producers_at_recovery_is_found() {
+    seed_that_finds(Sabotage::ForgetProducers);
+}

@@ -1,0 +1,459 @@
+//! One seed: incarnations of a broker over one disk, each ended by a crash.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use corelog::disk::WriteSync;
+use corelog::disk::memory::{Crash, FaultPlan, MemoryDisk, Simulation, block_on, yield_turns};
+use corelog::log::{CheckpointedLog, EnvConfig, Log, LogConfig, LogDir, LogEnv};
+use corelog::types::{Offset, Prng, Timestamp, TopicName, TopicPartition, Uuid};
+
+use super::model::{Acks, Model};
+use super::producer::Producer;
+use super::sabotage::{Sabotage, SabotagedDisk};
+
+const LOGS: usize = 2;
+const PRODUCERS_PER_LOG: usize = 3;
+const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// How an incarnation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Crash(Crash),
+    /// An orderly stop, after which the power goes.
+    CleanStop,
+}
+
+/// What a seed went through: a simulation that is never in trouble proves nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Coverage {
+    pub(crate) acknowledged: usize,
+    pub(crate) duplicates: usize,
+    pub(crate) segments: usize,
+    pub(crate) process_crashes: usize,
+    pub(crate) machine_crashes: usize,
+    pub(crate) clean_stops: usize,
+    pub(crate) crashes_during_recovery: usize,
+    pub(crate) truncations: usize,
+    pub(crate) logs_offline: usize,
+}
+
+impl std::ops::AddAssign for Coverage {
+    fn add_assign(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.duplicates += other.duplicates;
+        self.segments += other.segments;
+        self.process_crashes += other.process_crashes;
+        self.machine_crashes += other.machine_crashes;
+        self.clean_stops += other.clean_stops;
+        self.crashes_during_recovery += other.crashes_during_recovery;
+        self.truncations += other.truncations;
+        self.logs_offline += other.logs_offline;
+    }
+}
+
+/// One log with those who know it from outside.
+#[derive(Clone)]
+struct Partition {
+    topic_partition: TopicPartition,
+    model: Rc<RefCell<Model>>,
+    producers: Rc<RefCell<Vec<Producer>>>,
+}
+
+/// The state that outlives the broker.
+struct World {
+    seed: u64,
+    prng: Prng,
+    disk: SabotagedDisk,
+    config: LogConfig,
+    partitions: Vec<Partition>,
+    now: Timestamp,
+    sabotage: Sabotage,
+    /// The first promise that a task saw broken.
+    violation: Rc<RefCell<Option<String>>>,
+    coverage: Coverage,
+}
+
+/// Runs all incarnations of a seed.
+pub(crate) fn run_seed(seed: u64, sabotage: Sabotage) -> Result<Coverage, String> {
+    let mut world = World::new(seed, sabotage);
+    let incarnations = 2 + world.prng.below(4);
+    let mut logs = world.create()?;
+    for _ in 0..incarnations {
+        let end = world.live(logs)?;
+        logs = world.recover(end)?;
+    }
+    Ok(world.coverage)
+}
+
+type OpenLogs = (Rc<LogDir<SabotagedDisk>>, Vec<Log<SabotagedDisk>>);
+
+impl World {
+    fn new(seed: u64, sabotage: Sabotage) -> Self {
+        let mut prng = Prng::new(seed);
+        let disk = SabotagedDisk::new(MemoryDisk::new(prng.next_u64(), FaultPlan::default()));
+        let config = LogConfig {
+            segment_bytes: [12, 16, 64][prng.below(3) as usize] * 1024,
+            index_interval_bytes: [64, 512, 4096][prng.below(3) as usize],
+            segment_ms: [200, i64::MAX][prng.below(2) as usize],
+            flush_messages: [10, i64::MAX, i64::MAX][prng.below(3) as usize],
+            retention_ms: None,
+            ..LogConfig::default()
+        };
+        let partitions = (0..LOGS).map(|index| Partition::new(index, &mut prng)).collect();
+        let (violation, coverage) = (Rc::default(), Coverage::default());
+        Self { seed, prng, disk, config, partitions, now: START, sabotage, violation, coverage }
+    }
+
+    fn env(&mut self) -> LogEnv<SabotagedDisk> {
+        let cache_bytes = [0, 64 * 1024, 1 << 20][self.prng.below(3) as usize];
+        let seed = self.prng.next_u64();
+        LogEnv::new(self.disk.clone(), EnvConfig { cache_bytes, open_files: 2, seed })
+    }
+
+    /// A new directory with empty logs.
+    fn create(&mut self) -> Result<OpenLogs, String> {
+        let env = self.env();
+        let created = block_on(async {
+            let dir = LogDir::open(env, dir_path()).await?;
+            let mut logs = Vec::new();
+            for partition in &self.partitions {
+                let tp = partition.topic_partition.clone();
+                logs.push(dir.create_log(tp, Uuid(7), self.config.clone(), self.now).await?);
+            }
+            self.disk.inner.sync_all_names();
+            Ok((Rc::new(dir), logs))
+        });
+        created.map_err(|error: corelog::log::LogError| error.to_string())
+    }
+
+    /// Lets the broker run until it ends.
+    fn live(&mut self, logs: OpenLogs) -> Result<End, String> {
+        let plan = self.draw_faults();
+        self.disk.inner.set_plan(plan);
+        let mut simulation = Simulation::new(self.prng.next_u64(), self.now);
+        let (dir, logs) = logs;
+        let stop = Rc::new(Cell::new(false));
+        for (log, partition) in logs.iter().zip(self.partitions.clone()) {
+            self.spawn_tasks(&mut simulation, log, &partition, &stop);
+        }
+        self.spawn_checkpointer(&mut simulation, &dir, &logs, &stop);
+        let mut steps = [100, 1_000, 5_000][self.prng.below(3) as usize];
+        steps += self.prng.below(100);
+        simulation.run(steps);
+        let end = self.draw_end(plan);
+        if end == End::CleanStop {
+            stop.set(true);
+            if !simulation.run(1_000_000) {
+                return Err("the tasks do not stop".to_owned());
+            }
+            self.stop_cleanly(&dir, &logs)?;
+        }
+        self.now = simulation.clock().now();
+        self.note(end, &logs);
+        drop(simulation);
+        match self.violation.take() {
+            Some(violation) => Err(violation),
+            None => Ok(end),
+        }
+    }
+
+    fn note(&mut self, end: End, logs: &[Log<SabotagedDisk>]) {
+        match end {
+            End::Crash(Crash::Process) => self.coverage.process_crashes += 1,
+            End::Crash(Crash::Machine) => self.coverage.machine_crashes += 1,
+            End::CleanStop => self.coverage.clean_stops += 1,
+        }
+        for (log, partition) in logs.iter().zip(&self.partitions) {
+            let is_offline = log.offline_cause().is_some() && end != End::CleanStop;
+            self.coverage.logs_offline += usize::from(is_offline);
+            self.coverage.segments += log.segment_count();
+            let mut model = partition.model.borrow_mut();
+            self.coverage.acknowledged += std::mem::take(&mut model.acknowledgements);
+            self.coverage.duplicates += std::mem::take(&mut model.duplicates);
+        }
+    }
+
+    fn draw_faults(&mut self) -> FaultPlan {
+        let ops = self.disk.inner.ops();
+        let mut plan = FaultPlan { turns_max: 4, ..FaultPlan::default() };
+        if self.prng.chance(1, 2) {
+            plan.short_write_in = 3;
+        }
+        match self.prng.below(8) {
+            0 => plan.eio_on_op = Some(ops + 1 + self.prng.below(200)),
+            1 => plan.sync_failure_on = Some(self.disk.inner.syncs() + 1 + self.prng.below(20)),
+            2 => plan.space_bytes = Some(self.disk.inner.used_bytes() + self.prng.below(100_000)),
+            _ => {}
+        }
+        plan
+    }
+
+    fn draw_end(&mut self, plan: FaultPlan) -> End {
+        let is_faulty =
+            plan.eio_on_op.is_some() || plan.sync_failure_on.is_some() || plan.space_bytes.is_some();
+        match self.prng.below(5) {
+            0 if !is_faulty => End::CleanStop,
+            1 | 2 => End::Crash(Crash::Process),
+            _ => End::Crash(Crash::Machine),
+        }
+    }
+
+    fn spawn_tasks(
+        &mut self,
+        simulation: &mut Simulation,
+        log: &Log<SabotagedDisk>,
+        partition: &Partition,
+        stop: &Rc<Cell<bool>>,
+    ) {
+        let flusher = Flusher {
+            log: log.clone(),
+            partition: partition.clone(),
+            prng: Prng::new(self.prng.next_u64()),
+            stop: stop.clone(),
+            clock: simulation.clock(),
+        };
+        simulation.spawn(flusher.run());
+        let (log, partition, stop) = (log.clone(), partition.clone(), stop.clone());
+        let (clock, sabotage, violation) = (simulation.clock(), self.sabotage, self.violation.clone());
+        let mut prng = Prng::new(self.prng.next_u64());
+        let producing = {
+            let (log, partition, stop, violation) =
+                (log.clone(), partition.clone(), stop.clone(), violation.clone());
+            async move {
+                while !stop.get() {
+                    yield_turns(1 + prng.below(4)).await;
+                    let mut producers = partition.producers.borrow_mut();
+                    let producer = prng.below(producers.len() as u64) as usize;
+                    let mut model = partition.model.borrow_mut();
+                    let done = producers[producer].act(&log, &mut model, clock.now(), sabotage);
+                    if let Err(text) = done {
+                        violation.borrow_mut().get_or_insert(text);
+                    }
+                }
+            }
+        };
+        simulation.spawn(producing);
+        let mut prng = Prng::new(self.prng.next_u64());
+        simulation.spawn(async move {
+            while !stop.get() {
+                yield_turns(1 + prng.below(20)).await;
+                if let Err(text) = read_somewhere(&log, &partition, &mut prng).await {
+                    violation.borrow_mut().get_or_insert(text);
+                }
+            }
+        });
+    }
+
+    /// Writes the checkpoint files now and then.
+    fn spawn_checkpointer(
+        &mut self,
+        simulation: &mut Simulation,
+        dir: &Rc<LogDir<SabotagedDisk>>,
+        logs: &[Log<SabotagedDisk>],
+        stop: &Rc<Cell<bool>>,
+    ) {
+        let (dir, logs, stop) = (dir.clone(), logs.to_vec(), stop.clone());
+        let mut prng = Prng::new(self.prng.next_u64());
+        simulation.spawn(async move {
+            while !stop.get() {
+                yield_turns(prng.below(100)).await;
+                let logs: Vec<_> =
+                    logs.iter().map(|log| CheckpointedLog { log, high_watermark: Offset::ZERO }).collect();
+                let _ = dir.write_checkpoints(&logs).await;
+            }
+        });
+    }
+
+    fn stop_cleanly(
+        &mut self,
+        dir: &LogDir<SabotagedDisk>,
+        logs: &[Log<SabotagedDisk>],
+    ) -> Result<(), String> {
+        let stopped = block_on(async {
+            for log in logs {
+                log.close_clean().await?;
+            }
+            let logs: Vec<_> =
+                logs.iter().map(|log| CheckpointedLog { log, high_watermark: Offset::ZERO }).collect();
+            dir.close_clean(&logs, 1).await
+        });
+        for (log, partition) in logs.iter().zip(&self.partitions) {
+            let mut model = partition.model.borrow_mut();
+            (model.written_end, model.synced_end) = (log.written_end_offset(), log.synced_end_offset());
+        }
+        stopped.map_err(|error| format!("clean stop: {error}"))
+    }
+
+    /// Loses what the end of the incarnation loses, opens the logs again and checks them.
+    fn recover(&mut self, end: End) -> Result<OpenLogs, String> {
+        let crash = match end {
+            End::Crash(crash) => crash,
+            End::CleanStop => Crash::Machine,
+        };
+        self.disk.inner.set_plan(FaultPlan { turns_max: 1, ..FaultPlan::default() });
+        self.lose(crash);
+        if self.prng.chance(1, 4) && end != End::CleanStop {
+            self.crash_during_recovery();
+        }
+        let (dir, logs) = self.open(end)?;
+        for (log, partition) in logs.iter().zip(&self.partitions) {
+            if self.sabotage == Sabotage::ForgetProducers {
+                log.expire_producers(Timestamp(i64::MAX));
+            }
+            let mut model = partition.model.borrow_mut();
+            block_on(model.check(log, &mut self.prng))
+                .map_err(|text| format!("{} after {end:?}: {text}", partition.topic_partition))?;
+        }
+        Ok((dir, logs))
+    }
+
+    fn lose(&mut self, crash: Crash) {
+        self.disk.inner.crash(crash);
+        for partition in &self.partitions {
+            if crash == Crash::Machine {
+                partition.model.borrow_mut().forgive_unsynced();
+            }
+            for producer in partition.producers.borrow_mut().iter_mut() {
+                producer.reconnect(crash == Crash::Machine);
+            }
+        }
+    }
+
+    /// Recovers for a while, then crashes again: recovery must not depend on being left to finish.
+    fn crash_during_recovery(&mut self) {
+        self.coverage.crashes_during_recovery += 1;
+        let mut simulation = Simulation::new(self.prng.next_u64(), self.now);
+        let (env, config, now) = (self.env(), self.config.clone(), self.now);
+        let partitions: Vec<_> =
+            self.partitions.iter().map(|partition| partition.topic_partition.clone()).collect();
+        self.disk.skip_truncation(self.sabotage == Sabotage::SkipTruncation);
+        simulation.spawn(async move {
+            let Ok(dir) = LogDir::open(env, dir_path()).await else { return };
+            for partition in partitions {
+                let _ = dir.load_log(partition, config.clone(), now).await;
+            }
+        });
+        simulation.run(self.prng.below(150));
+        drop(simulation);
+        self.disk.skip_truncation(false);
+        let crash = if self.prng.chance(1, 2) { Crash::Machine } else { Crash::Process };
+        self.lose(crash);
+    }
+
+    fn open(&mut self, end: End) -> Result<OpenLogs, String> {
+        let env = self.env();
+        self.disk.skip_truncation(self.sabotage == Sabotage::SkipTruncation);
+        let opened = block_on(async {
+            let dir = LogDir::open(env, dir_path()).await?;
+            let mut logs = Vec::new();
+            for partition in &self.partitions {
+                let tp = partition.topic_partition.clone();
+                logs.push(dir.load_log(tp, self.config.clone(), self.now).await?);
+            }
+            Ok((dir, logs))
+        });
+        self.disk.skip_truncation(false);
+        let (dir, logs) = opened.map_err(|error: corelog::log::LogError| format!("open: {error}"))?;
+        if (end == End::CleanStop) != dir.clean_shutdown().is_some() {
+            return Err(format!("after {end:?}, the marker says {:?}", dir.clean_shutdown()));
+        }
+        for (_, report) in &logs {
+            self.coverage.truncations += usize::from(report.truncated.is_some());
+            if !report.is_intact() || (end == End::CleanStop && report.truncated.is_some()) {
+                return Err(format!("seed {}: a disk that is sound is called broken: {report:?}", self.seed));
+            }
+        }
+        Ok((Rc::new(dir), logs.into_iter().map(|(log, _)| log).collect()))
+    }
+}
+
+impl Partition {
+    fn new(index: usize, prng: &mut Prng) -> Self {
+        let mut model = Model::default();
+        let kinds = [(Acks::All, true), (Acks::All, true), (Acks::One, true), (Acks::One, false)];
+        let producers = (0..PRODUCERS_PER_LOG).map(|producer| {
+            let (acks, is_idempotent) = kinds[prng.below(kinds.len() as u64) as usize];
+            Producer::new(producer, acks, is_idempotent, prng.next_u64())
+        });
+        let producers: Vec<_> = producers.collect();
+        for producer in producers.iter().filter(|producer| producer.is_strict()) {
+            model.add_strict_producer(producer.index());
+        }
+        let topic = TopicName::new("sim").expect("a legal name");
+        Self {
+            topic_partition: TopicPartition { topic, partition: index as i32 },
+            model: Rc::new(RefCell::new(model)),
+            producers: Rc::new(RefCell::new(producers)),
+        }
+    }
+}
+
+fn dir_path() -> PathBuf {
+    PathBuf::from("/data/shard-00")
+}
+
+/// What a shard does for each of its logs.
+struct Flusher {
+    log: Log<SabotagedDisk>,
+    partition: Partition,
+    prng: Prng,
+    stop: Rc<Cell<bool>>,
+    clock: corelog::disk::memory::SimClock,
+}
+
+impl Flusher {
+    async fn run(mut self) {
+        while !self.stop.get() || self.log.has_staged() {
+            yield_turns(1 + self.prng.below(6)).await;
+            if self.log.offline_cause().is_some() {
+                return;
+            }
+            match self.prng.below(60) {
+                0 => self.log.roll(self.clock.now()),
+                1 => self.log.release_idle(),
+                2 => drop(self.log.checkpoint().await),
+                3 => drop(self.log.roll_if_due(self.clock.now())),
+                _ => {}
+            }
+            self.flush().await;
+            let mut model = self.partition.model.borrow_mut();
+            model.written_end = self.log.written_end_offset();
+            model.synced_end = self.log.synced_end_offset();
+        }
+    }
+
+    async fn flush(&mut self) {
+        let waits_for_sync = self.log.synced_end_offset() < self.log.written_end_offset()
+            && self.partition.producers.borrow().iter().any(Producer::waits_for_sync);
+        if !self.log.has_staged() && !waits_for_sync {
+            return;
+        }
+        let wants_sync = self.partition.producers.borrow().iter().any(Producer::waits_for_sync);
+        // A sync now and then comes later than its write.
+        let sync = wants_sync && self.prng.chance(2, 3);
+        let _ = self.log.flush(if sync { WriteSync::Data } else { WriteSync::None }).await;
+    }
+}
+
+/// A consumer: what it is given is what was sent.
+async fn read_somewhere(
+    log: &Log<SabotagedDisk>,
+    partition: &Partition,
+    prng: &mut Prng,
+) -> Result<(), String> {
+    let (start, end) = (log.log_start_offset(), log.written_end_offset());
+    if end <= start {
+        return Ok(());
+    }
+    let from = start + prng.below((end - start) as u64) as i64;
+    let max_bytes = [1, 1_000, 50_000][prng.below(3) as usize];
+    // The disk may refuse a read; that breaks no promise.
+    let Ok(read) = log.read(from, end, max_bytes, true).await else { return Ok(()) };
+    let found = partition.model.borrow().parse(&read.chunks.concat().into())?;
+    match found.first() {
+        Some((_, header)) if header.base_offset <= from && from < header.next_offset() => Ok(()),
+        first => Err(format!("read of {from} begins with {first:?}")),
+    }
+}

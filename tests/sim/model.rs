@@ -1,0 +1,243 @@
+//! What must be true of a log after a crash, whatever happened before.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+use corelog::log::{AppendInfo, Log};
+use corelog::record::batch::{BatchHeader, Batches, crc_matches};
+use corelog::record::builder::{BatchBuilder, BatchFields};
+use corelog::record::records::RecordIter;
+use corelog::types::{Offset, Prng, Timestamp};
+
+use super::sabotage::SabotagedDisk;
+
+/// A batch, told from all others by its producer and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct BatchId {
+    pub(crate) producer: usize,
+    pub(crate) number: u64,
+}
+
+/// When an acknowledgement may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acks {
+    /// After the completed write.
+    One,
+    /// After the sync.
+    All,
+}
+
+/// The contents of a batch follow from its id and seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content {
+    pub(crate) id: BatchId,
+    pub(crate) records: i32,
+    pub(crate) value_len: usize,
+    pub(crate) timestamp: Timestamp,
+}
+
+impl Content {
+    pub(crate) fn draw(id: BatchId, prng: &mut Prng, timestamp: Timestamp) -> Self {
+        let records = 1 + prng.below(3) as i32;
+        // Equal sizes make it likely that a stale batch fits where another one was.
+        let value_len = [20, 20, 20, 300, 3_000][prng.below(5) as usize];
+        Self { id, records, value_len, timestamp }
+    }
+
+    /// The batch as its producer sends it.
+    pub(crate) fn build(&self, fields: BatchFields) -> Bytes {
+        let mut builder = BatchBuilder::new(fields);
+        for index in 0..self.records {
+            let timestamp = Timestamp(self.timestamp.0 + i64::from(index));
+            builder.append(timestamp, Some(&self.key(index)), Some(&self.value()), &[]);
+        }
+        builder.build()
+    }
+
+    fn key(&self, index: i32) -> Vec<u8> {
+        format!("{}/{}/{index}", self.id.producer, self.id.number).into_bytes()
+    }
+
+    fn value(&self) -> Vec<u8> {
+        let mut value = vec![0; self.value_len];
+        Prng::new(self.id.number).fill(&mut value);
+        value
+    }
+
+    /// Whether `batch` holds these records.
+    fn is_in(&self, batch: &Bytes) -> bool {
+        let Ok(records) = RecordIter::new(batch) else { return false };
+        let records: Result<Vec<_>, _> = records.collect();
+        let Ok(records) = records else { return false };
+        records.len() == self.records as usize
+            && records.iter().zip(0..).all(|(record, index)| {
+                record.key.as_deref() == Some(&self.key(index)[..])
+                    && record.value.as_deref() == Some(&self.value()[..])
+                    && record.timestamp == Timestamp(self.timestamp.0 + i64::from(index))
+            })
+    }
+}
+
+/// What is known of one log from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    /// Everything that was ever sent.
+    sent: HashMap<BatchId, Content>,
+    /// Producers whose batches must be there once and in order.
+    strict: HashSet<usize>,
+    acknowledged: BTreeMap<BatchId, (Acks, AppendInfo)>,
+    /// For the coverage: answers given, and those to repetitions.
+    pub(crate) acknowledgements: usize,
+    pub(crate) duplicates: usize,
+    /// The ends that the log last told.
+    pub(crate) written_end: Offset,
+    pub(crate) synced_end: Offset,
+}
+
+impl Model {
+    pub(crate) fn add_strict_producer(&mut self, producer: usize) {
+        self.strict.insert(producer);
+    }
+
+    pub(crate) fn send(&mut self, content: Content) {
+        self.sent.insert(content.id, content);
+    }
+
+    pub(crate) fn acknowledge(&mut self, id: BatchId, acks: Acks, info: AppendInfo) {
+        self.acknowledgements += 1;
+        self.duplicates += usize::from(info.duplicate);
+        self.acknowledged.insert(id, (acks, info));
+    }
+
+    /// The machine stopped: what was acknowledged after a mere write may be lost.
+    pub(crate) fn forgive_unsynced(&mut self) {
+        let synced_end = self.synced_end;
+        self.acknowledged.retain(|_, (acks, info)| *acks == Acks::All || info.last_offset < synced_end);
+    }
+
+    /// Compares a log that was just opened with what was promised.
+    pub(crate) async fn check(&mut self, log: &Log<SabotagedDisk>, prng: &mut Prng) -> Result<(), String> {
+        let end = log.staged_end_offset();
+        if log.synced_end_offset() != end || log.written_end_offset() != end {
+            return Err(format!("after recovery, the synced end is not the end {end}"));
+        }
+        let found = self.read_all(log).await?;
+        for (id, (acks, info)) in &self.acknowledged {
+            match found.iter().find(|(other, _)| other == id) {
+                None => return Err(format!("{id:?} acknowledged ({acks:?}) at {info:?} is lost, end {end}")),
+                Some((_, header))
+                    if header.base_offset != info.base_offset && self.strict.contains(&id.producer) =>
+                {
+                    return Err(format!("{id:?} moved from {} to {}", info.base_offset, header.base_offset));
+                }
+                Some(_) => {}
+            }
+            let is_there = found.iter().any(|(other, header)| {
+                other == id
+                    && header.base_offset == info.base_offset
+                    && header.last_offset() == info.last_offset
+            });
+            if !is_there {
+                return Err(format!("{id:?} is not at its offset {}", info.base_offset));
+            }
+        }
+        self.check_order(&found)?;
+        self.check_lookups(log, &found, prng).await?;
+        (self.written_end, self.synced_end) = (end, end);
+        Ok(())
+    }
+
+    /// The batches of the log in order: whole, with the contents that were sent, without a gap.
+    pub(crate) async fn read_all(
+        &self,
+        log: &Log<SabotagedDisk>,
+    ) -> Result<Vec<(BatchId, BatchHeader)>, String> {
+        const PIECE_BYTES: usize = 20_000;
+        let (mut next, end) = (log.log_start_offset(), log.written_end_offset());
+        let mut found = Vec::new();
+        while next < end {
+            let read = log.read(next, end, PIECE_BYTES, true).await;
+            let read = read.map_err(|error| format!("read of {next}: {error}"))?;
+            let before = next;
+            for (id, header) in self.parse(&read.chunks.concat().into())? {
+                if header.base_offset != next {
+                    return Err(format!("expected offset {next}, found {}", header.base_offset));
+                }
+                next = header.next_offset();
+                found.push((id, header));
+            }
+            if next == before {
+                return Err(format!("no batch at {next}, end {end}"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The whole batches in `bytes`; a cut one at the end is left out.
+    pub(crate) fn parse(&self, bytes: &Bytes) -> Result<Vec<(BatchId, BatchHeader)>, String> {
+        let mut found = Vec::new();
+        for (position, header, batch) in Batches::new(bytes).map_while(Result::ok) {
+            if !crc_matches(batch) {
+                return Err(format!("batch at offset {} has a wrong CRC", header.base_offset));
+            }
+            let batch = bytes.slice(position..position + batch.len());
+            let id = id_of(&batch).ok_or_else(|| format!("unknown batch at {}", header.base_offset))?;
+            let content = self.sent.get(&id).ok_or_else(|| format!("{id:?} was never sent"))?;
+            if !content.is_in(&batch) {
+                return Err(format!("{id:?} has other contents"));
+            }
+            found.push((id, header));
+        }
+        Ok(found)
+    }
+
+    /// A strict producer's batches are there once, in order, without a gap.
+    fn check_order(&self, found: &[(BatchId, BatchHeader)]) -> Result<(), String> {
+        for producer in &self.strict {
+            let numbers = found.iter().filter(|(id, _)| id.producer == *producer).map(|(id, _)| id.number);
+            for (expected, number) in (0..).zip(numbers) {
+                if number != expected {
+                    return Err(format!("producer {producer}: batch {number} where {expected} is due"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Any offset and any timestamp is found.
+    async fn check_lookups(
+        &self,
+        log: &Log<SabotagedDisk>,
+        found: &[(BatchId, BatchHeader)],
+        prng: &mut Prng,
+    ) -> Result<(), String> {
+        const LOOKUPS: usize = 5;
+        let end = log.written_end_offset();
+        for _ in 0..LOOKUPS.min(found.len()) {
+            let (id, header) = found[prng.below(found.len() as u64) as usize];
+            let offset = header.base_offset + prng.below(header.record_count as u64) as i64;
+            let read = log.read(offset, end, 1, true).await.map_err(|error| error.to_string())?;
+            let first = self.parse(&read.chunks.concat().into())?;
+            if first.first().map(|(id, _)| *id) != Some(id) {
+                return Err(format!("read of offset {offset} begins with {first:?}, expected {id:?}"));
+            }
+            let timestamp = header.max_timestamp;
+            let hit = log.offset_for_timestamp(timestamp, end).await.map_err(|error| error.to_string())?;
+            let due = found.iter().find(|(_, header)| timestamp <= header.max_timestamp);
+            let due = due.expect("at least the one drawn").1;
+            if !hit.is_some_and(|hit| due.base_offset <= hit.offset && hit.offset <= due.last_offset()) {
+                return Err(format!("timestamp {timestamp} is at {hit:?}, expected {}", due.base_offset));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn id_of(batch: &Bytes) -> Option<BatchId> {
+    let record = RecordIter::new(batch).ok()?.next()?.ok()?;
+    let key = String::from_utf8(record.key?.to_vec()).ok()?;
+    let mut parts = key.split('/');
+    let producer = parts.next()?.parse().ok()?;
+    let number = parts.next()?.parse().ok()?;
+    Some(BatchId { producer, number })
+}
