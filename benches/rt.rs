@@ -316,6 +316,9 @@ fn read(size: Size) {
                     }
                 }
             }
+            for last in reading {
+                last.await;
+            }
             let gigabytes = (reads * READ_BYTES) as f64 / 1e9;
             let cpu = (cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID) - cpu).as_secs_f64();
             let seconds = start.elapsed().as_secs_f64();

@@ -101,7 +101,8 @@ fn a_log_directory_has_one_owner() {
     assert!(matches!(error, HostError::DirLocked { .. }), "{error}");
     drop(held);
     lock_dir(dir.path()).unwrap();
-    let error = lock_dir(&dir.path().join("none")).unwrap_err();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let error = lock_dir(&dir.path().join("file")).unwrap_err();
     assert!(error.to_string().starts_with("cannot lock the log directory "), "{error}");
 }
 

@@ -27,9 +27,7 @@ pub fn lock_dir(dir: &Path) -> Result<DirLock, HostError> {
     let file = fs::create_dir_all(dir).and_then(|()| open());
     match file.and_then(|file| lock(&file).map(|()| file)) {
         Ok(file) => Ok(DirLock { _file: file }),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) && dir.is_dir() => {
-            Err(HostError::DirLocked { dir: name })
-        }
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Err(HostError::DirLocked { dir: name }),
         Err(source) => Err(HostError::DirLock { dir: name, source }),
     }
 }
