@@ -41,17 +41,22 @@ pub struct FlushOutcome {
 }
 
 /// Marks a flush as under way; one that is dropped before its end leaves a write of unknown outcome.
-struct FlushGuard<'a, D: Disk> {
+pub(super) struct FlushGuard<'a, D: Disk> {
     core: &'a Core<D>,
     has_ended: bool,
 }
 
 impl<'a, D: Disk> FlushGuard<'a, D> {
-    fn begin(core: &'a Core<D>) -> Result<Self, LogError> {
+    pub(super) fn begin(core: &'a Core<D>) -> Result<Self, LogError> {
         assert!(!core.is_flushing.get(), "one flush at a time: {}", core.topic_partition);
         core.check_online()?;
         core.is_flushing.set(true);
         Ok(Self { core, has_ended: false })
+    }
+
+    /// The flush has come to its end, good or bad.
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
     }
 }
 

@@ -15,6 +15,7 @@ use super::epoch_cache::EpochCache;
 use super::error::{AppendError, LogError, ReadError};
 use super::flush::FlushOutcome;
 use super::partition_metadata;
+use super::prepare;
 use super::producer_state::ProducerState;
 use super::read::{ReadOutcome, TimestampOffset};
 use super::recovery::{BrokenRange, OpenWith, RecoveryReport};
@@ -351,6 +352,17 @@ impl<D: Disk> Log<D> {
     /// If another flush of this log is under way. A future dropped midway takes the log offline.
     pub async fn flush(&self, want: WriteSync) -> Result<FlushOutcome, LogError> {
         super::flush::flush(&self.core, want, false).await
+    }
+
+    /// Whether [`Log::prepare`] would make the next synced flushes cheaper.
+    pub fn wants_preparation(&self) -> bool {
+        prepare::wants_preparation(&self.core)
+    }
+
+    /// Extends the file ahead of the next synced flushes. Counts as a flush; to be called when nobody waits
+    /// for one.
+    pub async fn prepare(&self) -> Result<(), LogError> {
+        prepare::prepare(&self.core).await
     }
 
     /// Makes everything durable and bounds what a recovery has to scan: indexes and producer state are

@@ -31,6 +31,7 @@ mod log;
 mod log_dir;
 mod meta_properties;
 mod partition_metadata;
+mod prepare;
 mod producer_state;
 mod read;
 mod recovery;

@@ -120,8 +120,10 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) staged_end_offset: Offset,
     /// Bytes the kernel has.
     pub(super) written_len: u64,
-    /// The file holds `written_len` bytes padded to a whole block.
+    /// Behind `written_len`, the file goes on with zeros.
     pub(super) is_padded: bool,
+    /// Up to here the file was extended ahead with zeros.
+    pub(super) prepared_end: u64,
     pub(super) offset_index: GrowingIndex<OffsetEntry>,
     pub(super) time_index: GrowingIndex<TimeEntry>,
     pub(super) max_timestamp: MaxTimestamp,
@@ -163,6 +165,7 @@ impl<D: Disk> OpenSegment<D> {
             staged_end_offset: base_offset,
             written_len: 0,
             is_padded: false,
+            prepared_end: 0,
             offset_index: GrowingIndex::new(),
             time_index: GrowingIndex::new(),
             max_timestamp: MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset },

@@ -13,6 +13,8 @@ use crate::rt::{task, time};
 
 /// How often the shard looks what is due.
 const TICK: Duration = Duration::from_secs(1);
+/// Retention first runs this long after the start (`log.initial.task.delay.ms`).
+const INITIAL_DELAY: Duration = Duration::from_secs(30);
 /// An open log that was not appended to for this long gives back its buffers and files.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 
@@ -30,8 +32,7 @@ impl Shard {
         let storage = self.config.storage.clone();
         let now = time::monotonic_now();
         let mut next = Schedule {
-            // Right after a restart, as Kafka does after `log.initial.task.delay.ms`.
-            retention: now + TICK,
+            retention: now + INITIAL_DELAY,
             checkpoint: now + storage.recovery_point_checkpoint_interval,
             idle: now + IDLE_AFTER,
         };

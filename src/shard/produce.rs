@@ -151,6 +151,12 @@ impl Shard {
             if !self.after_flush(partition, flushed.map(drop)) {
                 return;
             }
+            if want == WriteSync::Data && partition.log.wants_preparation() {
+                let prepared = partition.log.prepare().await;
+                if !self.after_flush(partition, prepared) {
+                    return;
+                }
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::disk::{BLOCK, DiskError, DiskFile, align_up};
+use crate::disk::{BLOCK, DiskError, DiskFile};
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, HEADER_LEN, MAGIC, compute_crc};
 use crate::types::Offset;
@@ -25,7 +25,7 @@ pub(in crate::log) enum Step {
     },
     /// Nothing: the file ends.
     End,
-    /// Zeros up to the end of the last block, as a flush leaves them.
+    /// Zeros up to the end of the file, as flushes and preparations leave them.
     Padding,
     /// Something that is not the next batch; the scanner stays.
     Broken { cause: String },
@@ -135,14 +135,22 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
     }
 
     async fn padding_or(&mut self, cause: String) -> Result<Step, DiskError> {
-        if self.len == align_up(self.position) {
-            let rest = (self.len - self.position) as usize;
-            let bytes = self.bytes(rest).await?;
-            if bytes.iter().all(|byte| *byte == 0) {
-                return Ok(Step::Padding);
-            }
+        if self.len.is_multiple_of(BLOCK as u64) && self.is_zero_to_the_end().await? {
+            return Ok(Step::Padding);
         }
         Ok(Step::Broken { cause })
+    }
+
+    async fn is_zero_to_the_end(&mut self) -> Result<bool, DiskError> {
+        let position = self.position;
+        let mut is_zero = true;
+        while is_zero && self.position < self.len {
+            let bytes = self.bytes(1).await?;
+            is_zero = !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0);
+            self.position += bytes.len() as u64;
+        }
+        self.position = position;
+        Ok(is_zero)
     }
 
     /// At least `want` bytes from the position on, as far as the file has them.

@@ -1,0 +1,96 @@
+//! Preparing: zeros written ahead of a segment that is busy with synced appends.
+//!
+//! A synced write that extends a file makes the file system write its own metadata as well, and wait for it:
+//! measured on ext4, twice the CPU of a synced write over blocks that are there. So a segment that is written
+//! with syncs is extended ahead in steps, off the way of acknowledgements. What this costs is device writes:
+//! such bytes are written twice, first as zeros.
+//!
+//! Nothing depends on it: a synced write is durable with or without prepared blocks. A close or roll cuts
+//! the file to its exact length, and recovery takes zeros behind the last batch for the end of the log.
+
+use crate::disk::{BLOCK, Disk, DiskBuf, DiskErrorKind, DiskFile, WriteSync, align_up};
+
+use super::config::{AcksDurability, LogConfig};
+use super::error::LogError;
+use super::flush::FlushGuard;
+use super::log::Core;
+
+/// The largest step.
+const STEP_MAX: u64 = 8 << 20;
+/// A step is this part of a full segment, where that is less.
+const STEPS_PER_SEGMENT: u64 = 64;
+/// A segment counts as busy once it has this part of a step.
+const BUSY_SHARE: u64 = 8;
+/// Zeros are written in pieces of this size.
+const PIECE: u64 = 1 << 20;
+
+fn step(config: &LogConfig) -> u64 {
+    (u64::from(config.segment_bytes) / STEPS_PER_SEGMENT)
+        .next_multiple_of(BLOCK as u64)
+        .clamp(BLOCK as u64, STEP_MAX)
+}
+
+/// Whether the active segment is busy and less than half a step is left of what was prepared.
+pub(super) fn wants_preparation<D: Disk>(core: &Core<D>) -> bool {
+    let state = core.state.borrow();
+    let config = &state.config;
+    if state.open.len() != 1 {
+        return false;
+    }
+    let segment = &state.open[0];
+    let step = step(config);
+    config.durability == AcksDurability::Synced
+        && step / BUSY_SHARE <= segment.written_len
+        && segment.prepared_end < segment.written_len + step / 2
+        && segment.prepared_end < u64::from(config.segment_bytes)
+        && segment.file.is_some()
+}
+
+/// Extends the active segment by a step of zeros, durably. Counts as a flush.
+pub(super) async fn prepare<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
+    let mut guard = FlushGuard::begin(core)?;
+    let result = extend(core).await;
+    if let Err(error) = &result {
+        core.take_offline(error.to_string());
+    }
+    guard.end();
+    result
+}
+
+async fn extend<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
+    let (file, from, to) = {
+        let mut state = core.state.borrow_mut();
+        let step = step(&state.config);
+        let segment_end = align_up(u64::from(state.config.segment_bytes));
+        let segment = state.open_front();
+        let Some(file) = segment.file.clone() else { return Ok(()) };
+        let written_end = align_up(segment.written_len);
+        let to = (written_end + step).min(segment_end);
+        let from = segment.prepared_end.max(written_end);
+        segment.is_padded = true;
+        segment.prepared_end = to;
+        (file, from, to)
+    };
+    if to <= from {
+        return Ok(());
+    }
+    let mut zeros = core.env.disk().alloc(PIECE.min(to - from) as usize);
+    zeros.as_mut_slice().fill(0);
+    let zeros = zeros.freeze();
+    let mut position = from;
+    while position < to {
+        let piece = if to - position < D::Buf::bytes(&zeros).len() as u64 {
+            super::segment::padded_buf(core.env.disk(), &[0]).freeze()
+        } else {
+            zeros.clone()
+        };
+        match file.write_at(piece, position, WriteSync::None).await {
+            Ok(written) => position += written as u64,
+            // An append that needs the space will say so; nothing was promised about this.
+            Err(error) if error.kind == DiskErrorKind::NoSpace => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.sync_data().await?;
+    Ok(())
+}
