@@ -12,7 +12,7 @@ use corelog::types::Prng;
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
 use crate::harness::wire::{self, Wire};
-use crate::harness::{clients, requests};
+use crate::harness::{clients, now_ms, requests};
 
 const CONNECTIONS: usize = 200;
 const REQUESTS: usize = 400;
@@ -29,9 +29,7 @@ fn a_crowd_of_bad_clients_does_not_slow_a_good_one() {
     clients::create_topic(&broker.bootstrap(), "bulk", 1, &[]);
     let value = vec![b'x'; 500_000];
     let mut bulk = Wire::connect(broker.address());
-    (0..8).for_each(|_| {
-        _ = requests::produce_ok(&mut bulk, "bulk", 0, &RawBatch::of(&[&value], 1_767_225_600_000))
-    });
+    (0..8).for_each(|_| _ = requests::produce_ok(&mut bulk, "bulk", 0, &RawBatch::of(&[&value], now_ms())));
 
     healthy_p99(broker.address());
     let quiet = healthy_p99(broker.address());
@@ -56,7 +54,7 @@ fn a_crowd_of_bad_clients_does_not_slow_a_good_one() {
 /// The 99th percentile of a produce and a fetch, one after the other on one connection.
 fn healthy_p99(address: SocketAddr) -> Duration {
     let mut wire = Wire::connect(address);
-    let batch = RawBatch::of(&[b"healthy"], 1_767_225_600_000);
+    let batch = RawBatch::of(&[b"healthy"], now_ms());
     let mut took: Vec<Duration> = (0..REQUESTS)
         .map(|number| {
             let begin = Instant::now();

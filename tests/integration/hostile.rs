@@ -6,9 +6,9 @@ use std::net::Shutdown;
 
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
-use crate::harness::clients;
 use crate::harness::requests::{self, produce, produce_body};
 use crate::harness::wire::{self, Body, Wire, api, flexible};
+use crate::harness::{clients, now_ms};
 
 /// Error codes of the wire that these tests look for.
 const CORRUPT_MESSAGE: i16 = 2;
@@ -18,8 +18,6 @@ const INVALID_REQUIRED_ACKS: i16 = 21;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_RECORD: i16 = 87;
 const UNKNOWN_TOPIC_ID: i16 = 100;
-
-const TIMESTAMP: i64 = 1_767_225_600_000;
 
 /// A broker with one topic of one partition, and a connection whose requests must always be answered.
 struct Scene {
@@ -45,7 +43,7 @@ impl Scene {
 
     /// The other connection is served, and exactly its records are in the log.
     fn is_unharmed(&mut self, after: &str) {
-        let batch = RawBatch::of(&[b"healthy"], TIMESTAMP);
+        let batch = RawBatch::of(&[b"healthy"], now_ms());
         let offset = requests::produce_ok(&mut self.healthy, "victim", 0, &batch);
         assert_eq!(offset, self.produced, "records appeared {after}");
         self.produced += 1;
@@ -171,7 +169,7 @@ fn an_api_versions_request_that_is_too_new_is_told_what_there_is() {
 #[test]
 fn batches_with_a_wrong_checksum_length_or_magic_are_refused() {
     let mut scene = Scene::new();
-    let right = RawBatch::of(&[b"one", b"two", b"three"], TIMESTAMP);
+    let right = RawBatch::of(&[b"one", b"two", b"three"], now_ms());
 
     for position in [17, 30, 61, 75] {
         let mut bytes = right.encode();
@@ -200,7 +198,7 @@ fn batches_with_a_wrong_checksum_length_or_magic_are_refused() {
 #[test]
 fn batches_whose_contents_do_not_fit_their_header_are_refused() {
     let mut scene = Scene::new();
-    let right = RawBatch::of(&[b"one", b"two", b"three"], TIMESTAMP);
+    let right = RawBatch::of(&[b"one", b"two", b"three"], now_ms());
 
     let cases = [
         ("a count that is too high", RawBatch { record_count: 4, last_offset_delta: 3, ..right.clone() }),
@@ -230,7 +228,7 @@ fn oversized_batches_are_refused() {
     let mut scene = Scene::new();
     let value = vec![b'x'; 11_000];
     scene.refuses_records(
-        &RawBatch::of(&[&value], TIMESTAMP).encode(),
+        &RawBatch::of(&[&value], now_ms()).encode(),
         MESSAGE_TOO_LARGE,
         "an oversized record",
     );
@@ -239,7 +237,7 @@ fn oversized_batches_are_refused() {
 #[test]
 fn produce_to_what_is_not_there_is_refused() {
     let mut scene = Scene::new();
-    let records = RawBatch::of(&[b"x"], TIMESTAMP).encode();
+    let records = RawBatch::of(&[b"x"], now_ms()).encode();
     for (topic, partition) in
         [("unknown", 0), ("victim", 1), ("victim", -1), ("victim", i32::MAX), ("with space", 0), ("", 0)]
     {
@@ -256,7 +254,7 @@ fn produce_to_what_is_not_there_is_refused() {
 #[test]
 fn acks_other_than_all_one_and_none_are_refused() {
     let mut scene = Scene::new();
-    let records = RawBatch::of(&[b"x"], TIMESTAMP).encode();
+    let records = RawBatch::of(&[b"x"], now_ms()).encode();
     for acks in [2, -2, i16::MAX, i16::MIN] {
         let mut reply = scene.wire().request(wire::PRODUCE_V7, &produce_body("victim", 0, acks, &records));
         assert_eq!(requests::read_produced(&mut reply).error_code, INVALID_REQUIRED_ACKS, "acks={acks}");
@@ -267,7 +265,7 @@ fn acks_other_than_all_one_and_none_are_refused() {
 #[test]
 fn without_acks_an_error_closes_the_connection() {
     let mut scene = Scene::new();
-    let mut bytes = RawBatch::of(&[b"x"], TIMESTAMP).encode();
+    let mut bytes = RawBatch::of(&[b"x"], now_ms()).encode();
     bytes[61] ^= 1;
     let mut wire = scene.wire();
     wire.send(wire::PRODUCE_V7, &produce_body("victim", 0, 0, &bytes));
@@ -295,7 +293,7 @@ fn unknown_topic_ids_are_refused() {
     reply.i32();
     assert_eq!(reply.i16(), UNKNOWN_TOPIC_ID);
 
-    let records = RawBatch::of(&[b"x"], TIMESTAMP).encode();
+    let records = RawBatch::of(&[b"x"], now_ms()).encode();
     let produce = Body::new().compact_string(None).i16(-1).i32(5_000).compact_len(Some(1)).uuid(id);
     let produce = produce.compact_len(Some(1)).i32(0).compact_bytes(&records).tags().tags().tags();
     let mut reply = scene.wire().request(wire::PRODUCE_V13, &produce);

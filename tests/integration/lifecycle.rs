@@ -13,12 +13,10 @@ use crate::harness::batch::RawBatch;
 use crate::harness::broker::{Broker, Launch, temporary_directory};
 use crate::harness::clients::{self, TestProducer};
 use crate::harness::wire::{self, Wire};
-use crate::harness::{PATIENCE, requests};
+use crate::harness::{PATIENCE, now_ms, requests};
 
 /// How long a stop may take when nothing holds it up.
 const STOP_MAX: Duration = Duration::from_secs(10);
-
-const TIMESTAMP: i64 = 1_767_225_600_000;
 
 #[test]
 fn sigterm_and_sigint_finish_what_is_in_flight() {
@@ -33,6 +31,9 @@ fn sigterm_and_sigint_finish_what_is_in_flight() {
         idle.api_versions().expect("an answer");
         for number in 0..2_000 {
             producer.send_value("flight", number % 4, &number.to_be_bytes());
+            if number == 500 {
+                producer.wait_for_deliveries(1);
+            }
             if number == 1_000 {
                 thread::sleep(Duration::from_millis(20));
                 broker.signal(signal);
@@ -93,7 +94,7 @@ fn stuck_reader(broker: &Broker) -> Wire {
     let value = vec![b'x'; 900_000];
     let mut producing = Wire::connect(broker.address());
     (0..10).for_each(|_| {
-        _ = requests::produce_ok(&mut producing, "much", 0, &RawBatch::of(&[&value], TIMESTAMP))
+        _ = requests::produce_ok(&mut producing, "much", 0, &RawBatch::of(&[&value], now_ms()))
     });
     let mut stuck = Wire::connect(broker.address());
     (0..4).for_each(|_| requests::send_fetch(&mut stuck, "much", 0, 0, 0));

@@ -78,6 +78,23 @@ fn what_is_written_is_read_at_any_alignment() {
 }
 
 #[test]
+fn nothing_is_read_at_the_end_however_many_reads_are_held() {
+    on_both(|disk, dir| async move {
+        let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();
+        file.write_at(filled(&disk, 64, 1), 0, WriteSync::None).await.unwrap();
+        // glommio registers buffers of 10 MiB in all; small reads take the last of them.
+        let mut held = Vec::new();
+        for (blocks, reads) in [(64, 50), (1, 2_000)] {
+            for _ in 0..reads {
+                held.push(file.read_at(0, blocks * BLOCK).await.unwrap());
+            }
+            assert_eq!(file.read_at(64 * BLOCK as u64, 100).await.unwrap(), Bytes::new());
+        }
+        assert_eq!(held.len(), 2_050);
+    });
+}
+
+#[test]
 fn the_first_file_of_an_executor_does_not_busy_poll() {
     // With glommio's own probe, an empty file that may be read turns busy-polling on: reads then fail
     // with EOPNOTSUPP, or the core spins while a write is in flight.

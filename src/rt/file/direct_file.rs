@@ -155,6 +155,10 @@ impl DiskFile for DirectFile {
         // Asking for no more than there is keeps a short tail from occupying a long buffer.
         let there = self.len_now()?.saturating_sub(position);
         let len = usize::try_from(there).unwrap_or(usize::MAX).min(len);
+        if len == 0 {
+            // glommio panics over a buffer of no bytes once its registered ones are used up.
+            return Ok(Bytes::new());
+        }
         let mut read = self.read_piece(position, len.min(piece_len(position))).await?;
         if read.len() == len || read.is_empty() {
             return Ok(read);

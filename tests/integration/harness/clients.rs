@@ -39,6 +39,10 @@ impl Deliveries {
     pub(crate) fn take(&self) -> BTreeMap<usize, Delivery> {
         std::mem::take(&mut self.0.lock().expect("no test thread panicked with the lock held"))
     }
+
+    fn len(&self) -> usize {
+        self.0.lock().expect("no test thread panicked with the lock held").len()
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -87,6 +91,11 @@ impl TestProducer {
     /// Queues a value for a partition.
     pub(crate) fn send_value(&mut self, topic: &str, partition: i32, value: &[u8]) -> usize {
         self.send(BaseRecord::with_opaque_to(topic, 0).partition(partition).payload(value))
+    }
+
+    /// Waits until this many reports are there.
+    pub(crate) fn wait_for_deliveries(&self, count: usize) {
+        eventually("delivery reports", PATIENCE, || (self.deliveries.len() >= count).then_some(()));
     }
 
     /// Waits for every queued record and returns the reports of all since the last call.
