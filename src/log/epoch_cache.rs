@@ -154,7 +154,7 @@ mod tests {
         let cache = cache(&[(0, 0), (3, 100)]);
         assert_eq!(cache.format(), b"0\n2\n0 0\n3 100\n");
         assert_eq!(EpochCache::parse(&cache.format()), Ok(cache));
-        for bad in ["", "0\n1\n", "1\n0\n", "0\n1\n1 2 3\n", "0\n1\nx 2\n", "0\n1\n-1 2\n"] {
+        for bad in ["0\n1\n", "1\n0\n", "0\n1\n1 2 3\n", "0\n1\nx 2\n", "0\n1\n-1 2\n"] {
             assert!(EpochCache::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

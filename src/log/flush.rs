@@ -330,27 +330,31 @@ impl<D: Disk> Flush<'_, D> {
     /// Cuts the first open segment and its indexes to their exact length, durably but for their names.
     async fn trim_front(&self) -> Result<Rc<D::File>, LogError> {
         let file = self.front_file().await?;
-        let (len, must_cut, must_sync) = {
+        {
             let mut state = self.core.state.borrow_mut();
             let segment = state.open_front();
             assert!(segment.tail.is_empty(), "everything staged was written");
             // `LogSegment.onBecomeInactiveSegment`
             segment.push_max_timestamp();
-            (segment.written_len, segment.is_padded, segment.has_unsynced)
-        };
-        if must_cut {
-            file.truncate(len).await?;
         }
-        if must_cut || must_sync {
-            file.sync_data().await?;
-        }
-        {
-            let mut state = self.core.state.borrow_mut();
-            let segment = state.open_front();
-            (segment.is_padded, segment.has_unsynced) = (false, false);
-        }
+        self.cut_padding().await?;
+        file.sync_data().await?;
+        self.core.state.borrow_mut().open_front().has_unsynced = false;
         self.write_indexes(None).await?;
         Ok(file)
+    }
+
+    /// Leaves the first open segment with the length Kafka would give it, until it is written again: other
+    /// tools take the zeros behind it for a broken batch.
+    async fn cut_padding(&self) -> Result<(), LogError> {
+        if !self.core.state.borrow_mut().open_front().is_padded {
+            return Ok(());
+        }
+        let file = self.front_file().await?;
+        let len = self.core.state.borrow_mut().open_front().written_len;
+        file.truncate(len).await?;
+        self.core.state.borrow_mut().open_front().is_padded = false;
+        Ok(())
     }
 
     /// Writes index entries that are not on disk: up to a capture's counts, or all of them with the exact
@@ -382,10 +386,9 @@ impl<D: Disk> Flush<'_, D> {
         if pending.is_none() && count.is_some() {
             return Ok(());
         }
-        let file = if is_new {
-            open_or_create(disk, &path).await?
-        } else {
-            disk.open(&path, OpenMode::Write).await?
+        let file = match is_new {
+            true => open_or_create(disk, &path).await?,
+            false => disk.open(&path, OpenMode::Write).await?,
         };
         if let Some(mut pending) = pending {
             let known = file.read_at(pending.position, pending.missing).await?;
@@ -399,9 +402,9 @@ impl<D: Disk> Flush<'_, D> {
             let mut state = self.core.state.borrow_mut();
             index_of(state.open_front()).mark_persisted(pending.count, INDEX_ENTRIES_KEPT);
         }
+        let len = index_of(self.core.state.borrow_mut().open_front()).persisted_len();
+        file.truncate(len).await?;
         if count.is_none() {
-            let len = index_of(self.core.state.borrow_mut().open_front()).persisted_len();
-            file.truncate(len).await?;
             file.sync_data().await?;
         }
         Ok(())
@@ -452,6 +455,7 @@ impl<D: Disk> Flush<'_, D> {
         assert!(offset <= self.core.state.borrow().synced_end_offset, "the state of durable records");
         let has_file = self.core.state.borrow_mut().open_front().exists;
         if has_file {
+            self.cut_padding().await?;
             self.write_indexes(Some(&capture)).await?;
         }
         self.write_snapshot(offset, &capture.snapshot, WriteSync::None).await?;
