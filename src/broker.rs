@@ -227,7 +227,8 @@ fn plan_cpus(config: &ShardsConfig, allowed: Vec<usize>) -> Result<Vec<Option<us
     };
     let count = config.count.map_or(cpus.len(), usize::from);
     if cpus.len() < count {
-        tracing::warn!(target: "broker", shards = count, cpus = cpus.len(), "more shards than CPUs: unpinned");
+        let cpus = cpus.len();
+        tracing::warn!(target: "broker", shards = count, cpus, "more shards than CPUs: unpinned");
         return Ok(vec![None; count]);
     }
     Ok(cpus.into_iter().take(count).map(Some).collect())

@@ -90,7 +90,8 @@ impl Shard {
         let dirs: Vec<_> = self.dirs.borrow().clone();
         for own in dirs {
             if let Err(error) = own.dir.remove_deleted(time::wall_clock()).await {
-                tracing::warn!(target: "log", dir = %own.path.display(), %error, "cannot remove deleted logs");
+                let dir = own.path.display();
+                tracing::warn!(target: "log", %dir, %error, "cannot remove deleted logs");
             }
         }
     }

@@ -104,7 +104,8 @@ impl Shard {
                     continue;
                 }
                 let aside = own.path.join(format!("{}.{:032x}-stray", name.dir_name(), self.random_id()));
-                tracing::warn!(target: "shard", tp = %name, path = %aside.display(), "stray partition set aside");
+                let to = aside.display();
+                tracing::warn!(target: "shard", tp = %name, %to, "stray partition set aside");
                 self.env.disk().rename(&path, &aside).await?;
             }
         }
@@ -228,7 +229,8 @@ impl Shard {
             self.wake_watchers(&partition);
             partition.flushed().await;
             if let Err(error) = partition.dir.dir.delete_log(&partition.log, time::wall_clock()).await {
-                tracing::error!(target: "shard", tp = %partition.name, %error, "cannot delete the partition's log");
+                let tp = &partition.name;
+                tracing::error!(target: "shard", %tp, %error, "cannot delete the partition's log");
             }
         }
     }

@@ -244,7 +244,8 @@ impl<D: Disk> MetaLog<D> {
         self.bytes_since_snapshot = 0;
         self.log.checkpoint().await?;
         self.log_dir.write_checkpoints(&[self.to_checkpoint()]).await?;
-        tracing::info!(target: "control", end_offset = %id.end_offset, bytes = contents.len(), "metadata snapshot");
+        let (end_offset, bytes) = (id.end_offset, contents.len());
+        tracing::info!(target: "control", %end_offset, bytes, "metadata snapshot");
         for (_, name) in self.snapshots().await?.into_iter().skip(SNAPSHOTS_KEPT) {
             self.env.disk().remove_file(&self.dir.join(name)).await?;
         }
