@@ -16,7 +16,7 @@ use super::{OwnDir, Shard};
 use crate::disk::Disk;
 use crate::log::{CheckpointedLog, LogDir, LogError, RecoveryReport};
 use crate::metadata::records::CONFIG_RESOURCE_TOPIC;
-use crate::metadata::{MetadataDelta, PartitionRegistration, TopicImage};
+use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, TopicImage};
 use crate::rt::file::DirectDisk;
 use crate::rt::{task, time};
 use crate::types::{TopicId, TopicPartition};
@@ -42,7 +42,6 @@ impl Shard {
             let is_started = outcome.is_ok();
             shard.mesh.post(shard.control, Message::Started(outcome.map_err(|error| error.to_string())));
             if is_started {
-                shard.started.cancel();
                 shard.run_applier().await;
             }
         })
@@ -198,6 +197,10 @@ impl Shard {
             {
                 self.apply_config(topic.id());
             }
+        }
+        // Not before: a client that is told of no broker forgets the one it knows, and may never ask again.
+        if image.broker(self.config.node_id).is_some_and(BrokerRegistration::is_active) {
+            self.started.cancel();
         }
         self.mesh.post(self.control, Message::Applied(delta.last_offset));
     }

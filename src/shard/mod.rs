@@ -206,7 +206,7 @@ impl Shard {
         }
     }
 
-    /// Resolves once the logs are loaded.
+    /// Resolves once the logs are loaded and the metadata shows this broker to clients.
     pub async fn started(&self) {
         self.started.cancelled().await;
     }

@@ -2,9 +2,9 @@
 //! once and in order.
 //!
 //! `CORELOG_KILL_ROUNDS` sets the number of kills (5 by default), `CORELOG_TEST_SEED` the moments they come
-//! at.
+//! at, `CORELOG_TEST_RDKAFKA_DEBUG` librdkafka's debug contexts, such as `eos,msg`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use corelog::types::Prng;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -32,6 +33,9 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// Records that must be acknowledged after a start before the broker may be killed again.
 const PROGRESS: u64 = 200;
 
+/// Lines of librdkafka's log that a failed test prints.
+const LINES_KEPT: usize = 60;
+
 /// Where a record was sent and what became of it: the offset it was acknowledged with, by sequence number.
 type Lane = BTreeMap<u64, i64>;
 
@@ -41,11 +45,29 @@ struct Ledger {
     acknowledged: Arc<Mutex<[Lane; PARTITIONS]>>,
     refused: Arc<Mutex<Vec<(usize, u64, RDKafkaErrorCode)>>>,
     count: Arc<AtomicU64>,
+    /// What librdkafka said last, for a test that fails.
+    said: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Ledger {
+    /// How many records of each lane were sent and acknowledged, and what librdkafka said.
+    fn state(&self, sent: &[u64; PARTITIONS]) -> String {
+        let acknowledged = self.acknowledged.lock().expect("no holder panicked");
+        let acknowledged: Vec<usize> = acknowledged.iter().map(BTreeMap::len).collect();
+        let said: Vec<String> = self.said.lock().expect("no holder panicked").drain(..).collect();
+        format!("sent {sent:?}, acknowledged {acknowledged:?}; librdkafka said\n{}", said.join("\n"))
+    }
 }
 
 impl ClientContext for Ledger {
     // A killed broker is the point of the test; that its connections break is no news.
-    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        let mut said = self.said.lock().expect("no holder panicked");
+        if said.len() == LINES_KEPT {
+            said.pop_front();
+        }
+        said.push_back(format!("{facility}: {message}"));
+    }
     fn error(&self, _: KafkaError, _: &str) {}
 }
 
@@ -79,6 +101,9 @@ fn producer(bootstrap: &str, index: usize, ledger: Ledger) -> ThreadedProducer<L
         .set("retry.backoff.ms", "20")
         .set("queue.buffering.max.messages", "5000")
         .set("message.timeout.ms", "300000");
+    if let Ok(debug) = env::var("CORELOG_TEST_RDKAFKA_DEBUG") {
+        config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    }
     config.create_with_context(ledger).expect("the settings are right")
 }
 
@@ -130,7 +155,8 @@ fn torture(shards: usize) {
                 scope.spawn(move || {
                     let producer = producer(&bootstrap, index, ledger.clone());
                     let sent = send_until(stop, index, &producer);
-                    producer.flush(PATIENCE * 2).expect("every record is acknowledged at last");
+                    let flushed = producer.flush(PATIENCE * 2);
+                    assert!(flushed.is_ok(), "{flushed:?}: {}", ledger.state(&sent));
                     sent
                 })
             })

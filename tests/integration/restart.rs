@@ -3,6 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
@@ -90,6 +92,39 @@ fn records_outlive_clean_stops_and_kills() {
         producer.send_value("kept", 0, &[b'x'; 21_000]);
         let refused = producer.flush().pop_first().expect("a report").1;
         assert_eq!(refused, Err(RDKafkaErrorCode::MessageSizeTooLarge), "the topic's configs were forgotten");
+    }
+}
+
+#[test]
+fn whoever_asks_while_the_broker_starts_is_told_of_it() {
+    for shards in [1, 2] {
+        let mut broker = Broker::start(shards, &[]);
+        clients::create_topic(&broker.bootstrap(), "asked", 40, &[]);
+        let address = broker.address();
+        for kill in [true, false, true] {
+            if kill {
+                broker.kill()
+            } else {
+                broker.stop()
+            }
+            let stop = AtomicBool::new(false);
+            let answers = thread::scope(|scope| {
+                let asking = scope.spawn(|| {
+                    let mut answers = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let Ok(mut wire) = Wire::try_connect(address) else { continue };
+                        answers.extend(requests::brokers_and_partitions(&mut wire, "asked"));
+                    }
+                    answers
+                });
+                broker.restart();
+                stop.store(true, Ordering::Relaxed);
+                asking.join().expect("the asking thread did not panic")
+            });
+            assert!(!answers.is_empty(), "nobody was answered");
+            let wrong: Vec<_> = answers.iter().filter(|answer| **answer != (1, 40)).collect();
+            assert!(wrong.is_empty(), "of {} answers {wrong:?} miss a broker or partitions", answers.len());
+        }
     }
 }
 

@@ -172,6 +172,27 @@ pub(crate) fn list_offset(wire: &mut Wire, topic: &str, partition: i32, timestam
     (reply.i16(), reply.i64(), reply.i64())
 }
 
+/// Metadata v8: how many brokers there are, and how many partitions of a topic have a leader. Nothing when the
+/// connection breaks.
+pub(crate) fn brokers_and_partitions(wire: &mut Wire, topic: &str) -> Option<(i32, usize)> {
+    let body = Body::new().i32(1).string(topic).i8(0).i8(0).i8(0);
+    let mut reply = wire.try_request(wire::METADATA_V8, &body).ok()?;
+    reply.i32();
+    let brokers = reply.i32();
+    (0..brokers).for_each(|_| _ = (reply.i32(), reply.string(), reply.i32(), reply.string()));
+    _ = (reply.string(), reply.i32());
+    assert_eq!(reply.i32(), 1, "one topic");
+    _ = (reply.i16(), reply.string(), reply.i8());
+    let mut led = 0;
+    for _ in 0..reply.i32() {
+        let (error_code, _partition, leader) = (reply.i16(), reply.i32(), reply.i32());
+        _ = reply.i32();
+        (0..3).for_each(|_| (0..reply.i32()).for_each(|_| _ = reply.i32()));
+        led += usize::from(error_code == 0 && leader >= 0);
+    }
+    Some((brokers, led))
+}
+
 /// A producer id and its epoch. A broker that has just started may ask for patience.
 pub(crate) fn init_producer_id(wire: &mut Wire) -> (i64, i16) {
     eventually("a producer id", PATIENCE, || {

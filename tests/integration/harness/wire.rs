@@ -47,12 +47,15 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream =
-            TcpStream::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
+        Self::try_connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
+    }
+
+    pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(READ_TIMEOUT)).expect("a timeout can be set");
         stream.set_write_timeout(Some(READ_TIMEOUT)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
-        Self { stream, correlation_id: 0 }
+        Ok(Self { stream, correlation_id: 0 })
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -215,6 +218,10 @@ impl Reply {
         let taken = self.bytes[self.position..self.position + N].try_into().expect("N bytes");
         self.position += N;
         taken
+    }
+
+    pub(crate) fn i8(&mut self) -> i8 {
+        i8::from_be_bytes(self.take())
     }
 
     pub(crate) fn i16(&mut self) -> i16 {
