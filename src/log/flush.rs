@@ -81,8 +81,27 @@ pub(super) async fn flush<D: Disk>(
     if let Err(error) = &result {
         give_up(core, error).await;
     }
-    guard.has_ended = true;
+    guard.end();
     result.map(|()| flush.outcome())
+}
+
+/// Whether [`trim`] would change anything: a quiet log whose file goes on with zeros.
+pub(super) fn wants_trim<D: Disk>(core: &Core<D>) -> bool {
+    let state = core.state.borrow();
+    let is_quiet = state.written_end_offset == state.staged_end_offset && state.open.len() == 1;
+    is_quiet && state.open[0].is_padded && state.offline.is_none()
+}
+
+/// Cuts the zeros behind the last batch; the next flush puts them there again.
+pub(super) async fn trim<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
+    let mut guard = FlushGuard::begin(core)?;
+    let flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
+    let result = flush.cut_padding().await;
+    if let Err(error) = &result {
+        give_up(core, error).await;
+    }
+    guard.end();
+    result
 }
 
 /// Leaves the log as a clean start wants it; nothing is written afterwards.
@@ -94,7 +113,7 @@ pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError>
         Ok(()) => core.take_offline("the log was closed".to_owned()),
         Err(error) => give_up(core, error).await,
     }
-    guard.has_ended = true;
+    guard.end();
     result
 }
 
@@ -353,7 +372,9 @@ impl<D: Disk> Flush<'_, D> {
         let file = self.front_file().await?;
         let len = self.core.state.borrow_mut().open_front().written_len;
         file.truncate(len).await?;
-        self.core.state.borrow_mut().open_front().is_padded = false;
+        let mut state = self.core.state.borrow_mut();
+        let segment = state.open_front();
+        (segment.is_padded, segment.prepared_end) = (false, 0);
         Ok(())
     }
 
@@ -455,7 +476,6 @@ impl<D: Disk> Flush<'_, D> {
         assert!(offset <= self.core.state.borrow().synced_end_offset, "the state of durable records");
         let has_file = self.core.state.borrow_mut().open_front().exists;
         if has_file {
-            self.cut_padding().await?;
             self.write_indexes(Some(&capture)).await?;
         }
         self.write_snapshot(offset, &capture.snapshot, WriteSync::None).await?;

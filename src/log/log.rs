@@ -21,6 +21,7 @@ use super::read::{ReadOutcome, TimestampOffset};
 use super::recovery::{BrokenRange, OpenWith, RecoveryReport};
 use super::retention::DeletedSegment;
 use super::segment::{ClosedSegment, OpenSegment};
+use super::verify::VerifyReport;
 
 /// Ends of flushes that are remembered with their positions.
 const MARKS_MAX: usize = 16;
@@ -363,6 +364,23 @@ impl<D: Disk> Log<D> {
     /// for one.
     pub async fn prepare(&self) -> Result<(), LogError> {
         prepare::prepare(&self.core).await
+    }
+
+    /// Whether [`Log::trim`] would change anything.
+    pub fn wants_trim(&self) -> bool {
+        super::flush::wants_trim(&self.core)
+    }
+
+    /// Leaves the active segment of a quiet log with the length Kafka would give it: other tools take the
+    /// zeros behind the last batch for a broken one. Counts as a flush.
+    pub async fn trim(&self) -> Result<(), LogError> {
+        super::flush::trim(&self.core).await
+    }
+
+    /// Reads the whole log and checks every CRC. What is broken is reported from then on by reads of it;
+    /// what was known to be broken before is not returned again.
+    pub async fn verify(&self) -> Result<VerifyReport, LogError> {
+        super::verify::verify(&self.core).await
     }
 
     /// Makes everything durable and bounds what a recovery has to scan: indexes and producer state are

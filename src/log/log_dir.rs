@@ -11,7 +11,7 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -50,6 +50,8 @@ pub struct LogDir<D: Disk> {
     clean_shutdown: Option<i64>,
     checkpoints: RefCell<Checkpoints>,
     deleted: RefCell<Vec<(Timestamp, PathBuf)>>,
+    /// Partitions that were not recovered since a crash: the marker would call them clean.
+    unrecovered: RefCell<HashSet<TopicPartition>>,
 }
 
 /// The contents of the checkpoint files.
@@ -83,13 +85,19 @@ impl<D: Disk> LogDir<D> {
             log_starts: read_offsets(&disk, &path, LOG_STARTS).await?,
             high_watermarks: read_offsets(&disk, &path, HIGH_WATERMARKS).await?,
         };
-        Ok(Self {
+        let dir = Self {
             env,
             path: path.into(),
             clean_shutdown,
             checkpoints: RefCell::new(checkpoints),
             deleted: RefCell::default(),
-        })
+            unrecovered: RefCell::default(),
+        };
+        if clean_shutdown.is_none() {
+            let partitions = dir.partitions().await?;
+            dir.unrecovered.borrow_mut().extend(partitions);
+        }
+        Ok(dir)
     }
 
     /// The directory.
@@ -157,7 +165,10 @@ impl<D: Disk> LogDir<D> {
                 log_start_offset: offset(&checkpoints.log_starts).unwrap_or(Offset::ZERO),
             }
         };
-        Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await
+        let partition = topic_partition.clone();
+        let opened = Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await?;
+        self.unrecovered.borrow_mut().remove(&partition);
+        Ok(opened)
     }
 
     /// The high watermark last checkpointed for a partition.
@@ -175,6 +186,7 @@ impl<D: Disk> LogDir<D> {
         self.env.disk().sync_dir(&self.path).await?;
         let due = now.saturating_add_ms(log.config().file_delete_delay_ms);
         self.deleted.borrow_mut().push((due, to));
+        self.unrecovered.borrow_mut().remove(log.topic_partition());
         self.forget(log.topic_partition()).await
     }
 
@@ -216,13 +228,17 @@ impl<D: Disk> LogDir<D> {
         self.store(HIGH_WATERMARKS, |checkpoints| &checkpoints.high_watermarks).await
     }
 
-    /// Writes the checkpoints and the clean-shutdown marker, after all `logs` were closed cleanly.
+    /// Writes the checkpoints and, if every partition in the directory was recovered since the last crash,
+    /// the clean-shutdown marker. All `logs` were closed cleanly before.
     pub async fn close_clean(
         &self,
         logs: &[CheckpointedLog<'_, D>],
         broker_epoch: i64,
     ) -> Result<(), LogError> {
         self.write_checkpoints(logs).await?;
+        if !self.unrecovered.borrow().is_empty() {
+            return Ok(());
+        }
         let marker = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
         let path = self.path.join(CLEAN_SHUTDOWN);
         Ok(self.env.disk().replace_file(&path, marker.as_bytes()).await?)
@@ -368,7 +384,19 @@ mod tests {
             let dir = open(&disk).await;
             assert_eq!(dir.clean_shutdown(), Some(77));
             assert_eq!(dir.checkpointed_high_watermark(&partition("t", 0)), Some(Offset(5)));
-            assert_eq!(open(&disk).await.clean_shutdown(), None);
+            let dir = open(&disk).await;
+            assert_eq!(dir.clean_shutdown(), None);
+
+            // A partition that was not recovered must not be called clean.
+            dir.load_log(partition("t", 0), LogConfig::default(), now).await.unwrap();
+            dir.close_clean(&[], 78).await.unwrap();
+            let dir = open(&disk).await;
+            assert_eq!(dir.clean_shutdown(), None);
+            for index in [0, 2] {
+                dir.load_log(partition("t", index), LogConfig::default(), now).await.unwrap();
+            }
+            dir.close_clean(&[], 79).await.unwrap();
+            assert_eq!(open(&disk).await.clean_shutdown(), Some(79));
         });
     }
 }

@@ -40,6 +40,7 @@ mod segment;
 mod segment_reader;
 mod tail;
 mod time_lookup;
+mod verify;
 
 pub use append::{AppendContext, AppendInfo, AppendOrigin, BatchToAppend};
 pub use block_cache::BlockCache;
@@ -53,6 +54,7 @@ pub use log_dir::{CHECKPOINT_DUE_BYTES, CheckpointedLog, LogDir};
 pub use meta_properties::MetaProperties;
 pub use read::{ReadOutcome, TimestampOffset};
 pub use recovery::{BrokenRange, OpenWith, RecoveryReport, Truncation};
+pub use verify::VerifyReport;
 
 #[cfg(test)]
 mod tests;

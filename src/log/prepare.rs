@@ -17,17 +17,21 @@ use super::log::Core;
 
 /// The largest step.
 const STEP_MAX: u64 = 8 << 20;
-/// A step is this part of a full segment, where that is less.
+/// A step is this part of what the segment has: zeros stay a small part of many small partitions.
+const SHARE_OF_WRITTEN: u64 = 8;
+/// A step is at most this part of a full segment.
 const STEPS_PER_SEGMENT: u64 = 64;
-/// A segment counts as busy once it has this part of a step.
+/// A segment counts as busy once it has this part of its largest step.
 const BUSY_SHARE: u64 = 8;
 /// Zeros are written in pieces of this size.
 const PIECE: u64 = 1 << 20;
 
-fn step(config: &LogConfig) -> u64 {
-    (u64::from(config.segment_bytes) / STEPS_PER_SEGMENT)
-        .next_multiple_of(BLOCK as u64)
-        .clamp(BLOCK as u64, STEP_MAX)
+fn step_max(config: &LogConfig) -> u64 {
+    align_up(u64::from(config.segment_bytes) / STEPS_PER_SEGMENT).clamp(BLOCK as u64, STEP_MAX)
+}
+
+fn step(config: &LogConfig, written_len: u64) -> u64 {
+    align_up(written_len / SHARE_OF_WRITTEN).clamp(BLOCK as u64, step_max(config))
 }
 
 /// Whether the active segment is busy and less than half a step is left of what was prepared.
@@ -38,9 +42,9 @@ pub(super) fn wants_preparation<D: Disk>(core: &Core<D>) -> bool {
         return false;
     }
     let segment = &state.open[0];
-    let step = step(config);
+    let step = step(config, segment.written_len);
     config.durability == AcksDurability::Synced
-        && step / BUSY_SHARE <= segment.written_len
+        && step_max(config) / BUSY_SHARE <= segment.written_len
         && segment.prepared_end < segment.written_len + step / 2
         && segment.prepared_end < u64::from(config.segment_bytes)
         && segment.file.is_some()
@@ -60,9 +64,10 @@ pub(super) async fn prepare<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
 async fn extend<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
     let (file, from, to) = {
         let mut state = core.state.borrow_mut();
-        let step = step(&state.config);
-        let segment_end = align_up(u64::from(state.config.segment_bytes));
+        let config = state.config.clone();
+        let segment_end = align_up(u64::from(config.segment_bytes));
         let segment = state.open_front();
+        let step = step(&config, segment.written_len);
         let Some(file) = segment.file.clone() else { return Ok(()) };
         let written_end = align_up(segment.written_len);
         let to = (written_end + step).min(segment_end);

@@ -343,3 +343,49 @@ fn offsets_of_lost_records_are_not_given_again() {
     let read = block_on(log.read(broken.first_offset, Offset(122), 1 << 20, true));
     assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
 }
+
+#[test]
+fn a_verification_finds_what_recovery_does_not_read() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = filled(&disk, 60);
+    let intact = block_on(log.verify()).unwrap();
+    assert_eq!((intact.scanned_bytes, intact.broken.len()), (log.size_bytes(), 0));
+    // A record of the second batch of the log, in a closed segment.
+    let len = batch(2, 500, idempotent(0)).len();
+    disk.flip_bit(&Path::new(PARENT).join("orders-3/00000000000000000000.log"), len + 100, 0).unwrap();
+    let (log, report) = reopen(&disk, small(), unclean(120));
+    assert!(report.is_intact());
+    let [broken] = &block_on(log.verify()).unwrap().broken[..] else { panic!("one range is broken") };
+    assert_eq!((broken.first_offset, broken.end_offset), (Offset(2), Offset(4)));
+    let read = block_on(log.read(Offset(3), Offset(120), 1 << 20, true));
+    assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
+    assert_eq!(read_all(&log, Offset(4), 1 << 20).len(), 58);
+    assert!(block_on(log.verify()).unwrap().broken.is_empty());
+}
+
+#[test]
+fn zeros_ahead_end_the_log_and_a_trim_removes_them() {
+    let config = LogConfig { segment_bytes: 1 << 20, ..small() };
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk, config.clone());
+    for index in 0..20 {
+        append(&log, &batch(2, 500, idempotent(2 * index))).unwrap();
+        block_on(log.flush(WriteSync::Data)).unwrap();
+    }
+    assert!(log.wants_preparation() && log.wants_trim());
+    block_on(log.prepare()).unwrap();
+    let file_len = || {
+        block_on(crate::disk::Disk::read_file(&disk, &active_segment(&disk), 1 << 20)).unwrap().len() as u64
+    };
+    assert!(log.size_bytes() + 4_096 <= file_len());
+    let (log, report) = reopen(&disk, config.clone(), unclean(7));
+    assert_eq!((report.truncated, log.staged_end_offset()), (None, Offset(40)));
+    assert_eq!(file_len(), log.size_bytes());
+    append(&log, &batch(2, 500, idempotent(40))).unwrap();
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    assert!(log.size_bytes() < file_len());
+    block_on(log.trim()).unwrap();
+    assert!(!log.wants_trim());
+    assert_eq!(file_len(), log.size_bytes());
+    assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(21));
+}

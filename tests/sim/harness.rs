@@ -434,6 +434,9 @@ impl Flusher {
         // A sync now and then comes later than its write.
         let sync = wants_sync && self.prng.chance(2, 3);
         let _ = self.log.flush(if sync { WriteSync::Data } else { WriteSync::None }).await;
+        if self.log.wants_trim() && self.prng.chance(1, 20) {
+            let _ = self.log.trim().await;
+        }
         if sync && self.log.offline_cause().is_none() && self.log.wants_preparation() {
             let _ = self.log.prepare().await;
         }

@@ -97,6 +97,18 @@ struct Scanned<D: Disk> {
     is_cut: bool,
 }
 
+/// Where the walk over a segment ended.
+struct Walked {
+    /// Bytes of the segment.
+    len: u64,
+    /// Zeros follow up to the end of the block.
+    is_padded: bool,
+    /// The file was cut there.
+    was_truncated: bool,
+    /// What was cut off was not whole; the next segments are to be cut off too.
+    is_cut: bool,
+}
+
 impl<D: Disk> Recovery<D> {
     async fn run(mut self, log: &Log<D>) -> Result<RecoveryReport, LogError> {
         self.load_epochs().await?;
@@ -301,77 +313,69 @@ impl<D: Disk> Recovery<D> {
             false => CrcFrom::Offset(self.with.recovery_point),
         };
         let mut scanner = Scanner::new(&file, files.log_len, base, start);
-        let mut is_cut = false;
-        let len = loop {
-            match scanner.next(crc_from).await? {
-                Step::Batch { position, header, bytes } => {
-                    segment.add_batch(&header, position, self.config.index_interval_bytes);
-                    self.replay(&header, bytes, replay_from);
-                }
-                Step::End => break files.log_len,
-                Step::Padding if next_base.is_none() => {
-                    segment.is_padded = true;
-                    break scanner.position();
-                }
-                Step::Padding => {
-                    file.truncate(scanner.position()).await?;
-                    break scanner.position();
-                }
-                Step::Broken { cause } if self.is_below_recovery_point(scanner.expected()) => {
-                    let lost_to = next_base.unwrap_or(self.with.recovery_point);
-                    self.skip_broken(&mut scanner, base, lost_to, cause).await?;
-                }
-                Step::Broken { cause } => {
-                    let position = scanner.position();
-                    file.truncate(position).await?;
-                    let bytes = files.log_len - position;
-                    self.report.truncated = Some(Truncation { file: path, position, bytes, cause });
-                    is_cut = true;
-                    break position;
-                }
+        let walked = loop {
+            let step = scanner.next(crc_from).await?;
+            if let Step::Batch { position, header, bytes } = step {
+                segment.add_batch(&header, position, self.config.index_interval_bytes);
+                self.replay(&header, bytes, replay_from);
+            } else if let Some(walked) = self.end_walk(&mut scanner, step, &file, next_base).await? {
+                break walked;
             }
         };
         self.report.scanned_bytes += scanner.checked_bytes;
-        segment.tail = Tail::new(len);
-        segment.written_len = len;
+        segment.tail = Tail::new(walked.len);
+        segment.written_len = walked.len;
+        segment.is_padded = walked.is_padded;
         // Beyond the recovery point, nothing is known to be durable.
-        let is_beyond = self.with.recovery_point < segment.staged_end_offset || is_cut;
-        segment.has_unsynced = !self.with.clean && is_beyond;
+        let is_beyond = !self.with.clean && self.with.recovery_point < segment.staged_end_offset;
+        segment.has_unsynced = walked.was_truncated || is_beyond;
         segment.is_name_synced = !segment.has_unsynced;
         segment.file = Some(Rc::new(file));
-        Ok(Scanned { segment, is_cut })
+        Ok(Scanned { segment, is_cut: walked.is_cut })
     }
 
-    /// Whether records at `offset` were durable once. After a clean shutdown all were.
-    fn is_below_recovery_point(&self, offset: Offset) -> bool {
-        self.with.clean || offset < self.with.recovery_point
-    }
-
-    /// Moves the scanner behind corruption and writes it down.
-    async fn skip_broken(
+    /// Whether the walk over a segment ends at something that is no batch. Corruption below the recovery
+    /// point is stepped over instead.
+    async fn end_walk(
         &mut self,
         scanner: &mut Scanner<'_, D::File>,
-        base: Offset,
-        lost_to: Offset,
-        cause: String,
-    ) -> Result<(), LogError> {
-        let (position, first_offset) = (scanner.position(), scanner.expected());
-        let found = scanner.resynchronize().await?;
-        let end_offset = match found {
-            true => scanner.peek_base_offset().await?,
-            false => lost_to.max(first_offset),
+        step: Step,
+        file: &D::File,
+        next_base: Option<Offset>,
+    ) -> Result<Option<Walked>, LogError> {
+        let (position, is_last) = (scanner.position(), next_base.is_none());
+        // After a clean shutdown, everything was durable.
+        let is_complete = self.with.recovery_point <= scanner.expected();
+        let is_below = self.with.clean || !is_complete;
+        let mut walked = Walked { len: position, is_padded: false, was_truncated: false, is_cut: false };
+        let cause = match step {
+            Step::Batch { .. } => unreachable!("a walk goes on after a batch"),
+            Step::End => return Ok(Some(walked)),
+            Step::Padding if is_last => {
+                walked.is_padded = true;
+                return Ok(Some(walked));
+            }
+            Step::Padding => None,
+            Step::Zeros if is_last && is_complete => None,
+            Step::Zeros => Some("expected a batch, found zeros".to_owned()),
+            Step::Broken { cause } => Some(cause),
         };
-        let range = BrokenRange {
-            file: file_path(&self.dir, FileKind::Log, base),
-            position,
-            bytes: scanner.position() - position,
-            first_offset,
-            end_offset,
-            cause,
-        };
-        self.report.broken.push(range.clone());
-        self.broken.push((base, range));
-        Ok(())
+        let path = file_path(&self.dir, FileKind::Log, scanner.base_offset());
+        if let Some(cause) = cause {
+            if is_below {
+                let lost_to = next_base.unwrap_or(self.with.recovery_point);
+                let range = skip_broken(scanner, path, lost_to, cause).await?;
+                self.report.broken.push(range.clone());
+                self.broken.push((scanner.base_offset(), range));
+                return Ok(None);
+            }
+            let bytes = scanner.len() - position;
+            self.report.truncated = Some(Truncation { file: path, position, bytes, cause });
+            walked.is_cut = true;
+        }
+        file.truncate(position).await?;
+        walked.was_truncated = true;
+        Ok(Some(walked))
     }
 
     fn replay(&mut self, header: &BatchHeader, bytes: Option<bytes::Bytes>, replay_from: Offset) {
@@ -471,6 +475,23 @@ impl<D: Disk> Recovery<D> {
             self.files.remove_snapshots_above(self.env.disk(), &self.dir, Offset::UNKNOWN).await?;
         Ok(())
     }
+}
+
+/// Moves the scanner behind broken bytes; `lost_to` is where the offsets in them end if nothing whole
+/// follows.
+pub(super) async fn skip_broken<F: DiskFile>(
+    scanner: &mut Scanner<'_, F>,
+    file: PathBuf,
+    lost_to: Offset,
+    cause: String,
+) -> Result<BrokenRange, LogError> {
+    let (position, first_offset) = (scanner.position(), scanner.expected());
+    let end_offset = match scanner.resynchronize().await? {
+        true => scanner.peek_base_offset().await?,
+        false => lost_to.max(first_offset),
+    };
+    let bytes = scanner.position() - position;
+    Ok(BrokenRange { file, position, bytes, first_offset, end_offset, cause })
 }
 
 /// How many of the first `count` indexes satisfy `holds`, which must hold for a prefix.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::disk::{BLOCK, DiskError, DiskFile};
+use crate::disk::{BLOCK, DiskError, DiskFile, align_up};
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, HEADER_LEN, MAGIC, compute_crc};
 use crate::types::Offset;
@@ -25,8 +25,10 @@ pub(in crate::log) enum Step {
     },
     /// Nothing: the file ends.
     End,
-    /// Zeros up to the end of the file, as flushes and preparations leave them.
+    /// Zeros up to the end of the last block and file, as a flush leaves them.
     Padding,
+    /// Zeros for a block and more, as a preparation leaves them; what is behind was not looked at.
+    Zeros,
     /// Something that is not the next batch; the scanner stays.
     Broken { cause: String },
 }
@@ -73,6 +75,15 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
 
     pub(in crate::log) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Bytes of the file.
+    pub(in crate::log) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(in crate::log) fn base_offset(&self) -> Offset {
+        self.base_offset
     }
 
     /// The offset after the last batch seen.
@@ -134,23 +145,17 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
         Ok(Ok(header))
     }
 
+    /// What follows a batch that is not there. Only the rest of the block and the next one are looked at:
+    /// the caller cuts off what is behind.
     async fn padding_or(&mut self, cause: String) -> Result<Step, DiskError> {
-        if self.len.is_multiple_of(BLOCK as u64) && self.is_zero_to_the_end().await? {
-            return Ok(Step::Padding);
+        let is_whole = self.len.is_multiple_of(BLOCK as u64);
+        let rest = (align_up(self.position + 1) - self.position) as usize;
+        let bytes = self.bytes((rest + BLOCK).min((self.len - self.position) as usize)).await?;
+        let looked_at = &bytes[..bytes.len().min(rest + BLOCK)];
+        if !is_whole || looked_at.is_empty() || looked_at.iter().any(|byte| *byte != 0) {
+            return Ok(Step::Broken { cause });
         }
-        Ok(Step::Broken { cause })
-    }
-
-    async fn is_zero_to_the_end(&mut self) -> Result<bool, DiskError> {
-        let position = self.position;
-        let mut is_zero = true;
-        while is_zero && self.position < self.len {
-            let bytes = self.bytes(1).await?;
-            is_zero = !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0);
-            self.position += bytes.len() as u64;
-        }
-        self.position = position;
-        Ok(is_zero)
+        Ok(if self.len == align_up(self.position) { Step::Padding } else { Step::Zeros })
     }
 
     /// At least `want` bytes from the position on, as far as the file has them.

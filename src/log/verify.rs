@@ -1,0 +1,84 @@
+//! Checking every CRC of a log that is in use: what recovery does not read, a verification does.
+
+use crate::disk::{Disk, DiskError, OpenMode};
+use crate::types::Offset;
+
+use super::error::LogError;
+use super::log::Core;
+use super::recovery::scanner::{CrcFrom, Scanner, Step};
+use super::recovery::{BrokenRange, skip_broken};
+use super::segment::{FileKind, SegmentView, file_path};
+
+/// What a verification did and found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Bytes whose CRCs were checked.
+    pub scanned_bytes: u64,
+    /// What is broken and was not known to be.
+    pub broken: Vec<BrokenRange>,
+}
+
+/// See [`super::Log::verify`].
+pub(super) async fn verify<D: Disk>(core: &Core<D>) -> Result<VerifyReport, LogError> {
+    let mut report = VerifyReport::default();
+    let mut next = Some(Offset::ZERO);
+    while let Some(from) = next {
+        let Some((view, end)) = segment_from(core, from) else { break };
+        match verify_segment(core, &view, end, &mut report).await {
+            // Retention was faster.
+            Err(LogError::Disk(error)) if error.is_not_found() => {}
+            other => other?,
+        }
+        next = (view.base_offset < end).then_some(end);
+    }
+    Ok(report)
+}
+
+/// The first segment that begins at or behind `from`, and the offset at which it ends.
+fn segment_from<D: Disk>(core: &Core<D>, from: Offset) -> Option<(SegmentView, Offset)> {
+    let state = core.state.borrow();
+    let front = state.open.front().expect("there is always an open segment");
+    let index = state.closed.partition_point(|segment| segment.view.base_offset < from);
+    match state.closed.get(index) {
+        Some(segment) => {
+            let next = state.closed.get(index + 1).map_or(front.base_offset, |next| next.view.base_offset);
+            Some((segment.view, next))
+        }
+        None => (from <= front.base_offset).then(|| (front.view(), state.written_end_offset)),
+    }
+}
+
+async fn verify_segment<D: Disk>(
+    core: &Core<D>,
+    view: &SegmentView,
+    end: Offset,
+    report: &mut VerifyReport,
+) -> Result<(), LogError> {
+    if view.len == 0 {
+        return Ok(());
+    }
+    let path = file_path(&core.dir(), FileKind::Log, view.base_offset);
+    let file: Result<D::File, DiskError> = core.env.disk().open(&path, OpenMode::Read).await;
+    let file = file?;
+    let mut scanner = Scanner::new(&file, view.len, view.base_offset, 0);
+    loop {
+        let cause = match scanner.next(CrcFrom::Offset(view.base_offset)).await? {
+            Step::Batch { .. } => continue,
+            Step::End => break,
+            Step::Padding | Step::Zeros => "expected a batch, found zeros".to_owned(),
+            Step::Broken { cause } => cause,
+        };
+        let range = skip_broken(&mut scanner, path.clone(), end, cause).await?;
+        let mut state = core.state.borrow_mut();
+        let is_known = state
+            .broken
+            .iter()
+            .any(|(base, known)| *base == view.base_offset && known.position == range.position);
+        if !is_known {
+            state.broken.push((view.base_offset, range.clone()));
+            report.broken.push(range);
+        }
+    }
+    report.scanned_bytes += scanner.checked_bytes;
+    Ok(())
+}
