@@ -21,7 +21,7 @@ use harness::run_seed;
 use sabotage::Sabotage;
 
 /// Seeds per test; the tests run side by side.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 750;
 
 /// Seeds within which a bug put in by hand must show.
 const SEEDS_TO_FIND_A_BUG: u64 = 200;

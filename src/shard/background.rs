@@ -50,7 +50,7 @@ impl Shard {
             }
             if next.idle <= now {
                 next.idle = now + IDLE_AFTER;
-                self.release_idle();
+                self.release_idle().await;
             }
         }
     }
@@ -127,11 +127,22 @@ impl Shard {
         }
     }
 
-    fn release_idle(&self) {
+    /// Gives back what quiet logs hold, and leaves their files as other tools expect them.
+    async fn release_idle(self: &Rc<Self>) {
         for partition in self.snapshot_partitions() {
-            if partition.is_idle() {
-                partition.log.release_idle();
+            if !partition.is_idle() {
+                continue;
             }
+            if partition.log.wants_trim() && partition.begin_flushing() {
+                let trimmed = partition.log.trim().await;
+                self.after_flush(&partition, trimmed);
+                partition.end_flushing();
+                if partition.log.has_staged() {
+                    self.ensure_flushing(&partition);
+                }
+                task::yield_if_needed().await;
+            }
+            partition.log.release_idle();
         }
     }
 

@@ -415,6 +415,7 @@ impl Flusher {
                 1 => self.log.release_idle(),
                 2 => drop(self.log.checkpoint().await),
                 3 => drop(self.log.roll_if_due(self.clock.now())),
+                4 if self.prng.chance(1, 4) => self.delete_records().await,
                 _ => {}
             }
             self.flush().await;
@@ -422,6 +423,16 @@ impl Flusher {
             model.written_end = self.log.written_end_offset();
             model.synced_end = self.log.synced_end_offset();
         }
+    }
+
+    /// Deletes some of the oldest records, and then their files.
+    async fn delete_records(&mut self) {
+        let (start, end) = (self.log.log_start_offset(), self.log.written_end_offset());
+        let offset = start + self.prng.below((end - start) as u64 / 2 + 1) as i64;
+        self.partition.model.borrow_mut().delete_below(offset);
+        self.log.raise_log_start(offset);
+        let _ = self.log.enforce_retention(self.clock.now(), end).await;
+        let _ = self.log.remove_deleted(Timestamp(i64::MAX)).await;
     }
 
     async fn flush(&mut self) {

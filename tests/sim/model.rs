@@ -86,6 +86,8 @@ pub(crate) struct Model {
     /// Producers whose batches must be there once and in order.
     strict: HashSet<usize>,
     acknowledged: BTreeMap<BatchId, (Acks, AppendInfo)>,
+    /// Records below may be gone.
+    deleted_below: Offset,
     /// For the coverage: answers given, and those to repetitions.
     pub(crate) acknowledgements: usize,
     pub(crate) duplicates: usize,
@@ -106,7 +108,15 @@ impl Model {
     pub(crate) fn acknowledge(&mut self, id: BatchId, acks: Acks, info: AppendInfo) {
         self.acknowledgements += 1;
         self.duplicates += usize::from(info.duplicate);
-        self.acknowledged.insert(id, (acks, info));
+        if self.deleted_below <= info.base_offset {
+            self.acknowledged.insert(id, (acks, info));
+        }
+    }
+
+    /// Records below `offset` are deleted, now or after the next crash.
+    pub(crate) fn delete_below(&mut self, offset: Offset) {
+        self.deleted_below = self.deleted_below.max(offset);
+        self.acknowledged.retain(|_, (_, info)| offset <= info.base_offset);
     }
 
     /// The machine stopped: what was acknowledged after a mere write may be lost.
@@ -160,7 +170,9 @@ impl Model {
             let read = read.map_err(|error| format!("read of {next}: {error}"))?;
             let before = next;
             for (id, header) in self.parse(&read.chunks.concat().into())? {
-                if header.base_offset != next {
+                // The log may start inside of its first batch.
+                let is_first = found.is_empty() && header.base_offset <= next && next <= header.last_offset();
+                if header.base_offset != next && !is_first {
                     return Err(format!("expected offset {next}, found {}", header.base_offset));
                 }
                 next = header.next_offset();
@@ -195,10 +207,15 @@ impl Model {
     fn check_order(&self, found: &[(BatchId, BatchHeader)]) -> Result<(), String> {
         for producer in &self.strict {
             let numbers = found.iter().filter(|(id, _)| id.producer == *producer).map(|(id, _)| id.number);
-            for (expected, number) in (0..).zip(numbers) {
+            let mut due = None;
+            for number in numbers {
+                // Without deletions, the first batch is there.
+                let first = if self.deleted_below == Offset::ZERO { 0 } else { number };
+                let expected = due.unwrap_or(first);
                 if number != expected {
                     return Err(format!("producer {producer}: batch {number} where {expected} is due"));
                 }
+                due = Some(number + 1);
             }
         }
         Ok(())
@@ -216,10 +233,14 @@ impl Model {
         for _ in 0..LOOKUPS.min(found.len()) {
             let (id, header) = found[prng.below(found.len() as u64) as usize];
             let offset = header.base_offset + prng.below(header.record_count as u64) as i64;
+            let offset = offset.max(log.log_start_offset());
             let read = log.read(offset, end, 1, true).await.map_err(|error| error.to_string())?;
             let first = self.parse(&read.chunks.concat().into())?;
             if first.first().map(|(id, _)| *id) != Some(id) {
                 return Err(format!("read of offset {offset} begins with {first:?}, expected {id:?}"));
+            }
+            if found[0].1.base_offset < log.log_start_offset() {
+                continue;
             }
             let timestamp = header.max_timestamp;
             let hit = log.offset_for_timestamp(timestamp, end).await.map_err(|error| error.to_string())?;

@@ -179,7 +179,9 @@ impl<D: Disk> Recovery<D> {
         }
         let is_whole = state.open.len() == 1 && !state.open_front().is_padded && self.broken.is_empty();
         state.is_clean = self.with.clean && is_whole;
-        let durable = if self.with.clean { end } else { end.min(self.with.recovery_point) };
+        // Without anything that a flush would sync, all there is is durable.
+        let is_durable = state.open.iter().all(|segment| !segment.has_unsynced) && state.open.len() == 1;
+        let durable = if is_durable { end } else { end.min(self.with.recovery_point) };
         let front_end = state.open_front().staged_end_offset;
         state.closed = closed;
         state.staged_end_offset = end;
