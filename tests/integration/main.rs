@@ -13,3 +13,4 @@ mod lifecycle;
 mod produce_fetch;
 mod restart;
 mod topics;
+mod versions;

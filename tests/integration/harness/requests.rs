@@ -172,8 +172,8 @@ pub(crate) fn list_offset(wire: &mut Wire, topic: &str, partition: i32, timestam
     (reply.i16(), reply.i64(), reply.i64())
 }
 
-/// Metadata v8: how many brokers there are, and how many partitions of a topic have a leader. Nothing when the
-/// connection breaks.
+/// Metadata v8: how many brokers there are, and how many partitions of a topic have a leader. Nothing when
+/// the connection breaks.
 pub(crate) fn brokers_and_partitions(wire: &mut Wire, topic: &str) -> Option<(i32, usize)> {
     let body = Body::new().i32(1).string(topic).i8(0).i8(0).i8(0);
     let mut reply = wire.try_request(wire::METADATA_V8, &body).ok()?;
