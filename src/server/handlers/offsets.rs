@@ -17,6 +17,9 @@ use crate::types::{ErrorCode, LeaderEpoch};
 /// Special timestamps and the version that brought each (`ListOffsetsRequest`).
 const SPECIAL_TIMESTAMPS: [(i64, i16); 5] = [(-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9)];
 
+/// From this version on a ListOffsets response tells the epoch of the offset (KIP-320).
+const LEADER_EPOCH_VERSION: i16 = 4;
+
 impl Server {
     pub(in crate::server) async fn list_offsets(
         &self,
@@ -58,7 +61,9 @@ impl Server {
                         answer.error_code = ErrorCode::None.code();
                         answer.timestamp = found.timestamp.0;
                         answer.offset = found.offset.0;
-                        answer.leader_epoch = found.leader_epoch.0;
+                        if LEADER_EPOCH_VERSION <= version {
+                            answer.leader_epoch = found.leader_epoch.0;
+                        }
                     }
                     Err(error) => answer.error_code = partition_error_code(&error).code(),
                 }
