@@ -59,7 +59,10 @@ impl Shard {
     fn roll_and_sync_due(self: &Rc<Self>) {
         let now = time::wall_clock();
         for partition in self.snapshot_partitions() {
-            if partition.log.roll_if_due(now) || partition.log.has_staged() {
+            if partition.log.sync_due().is_some_and(|due| due <= now) {
+                partition.want_sync();
+                self.ensure_flushing(&partition);
+            } else if partition.log.roll_if_due(now) || partition.log.has_staged() {
                 self.ensure_flushing(&partition);
             }
         }
@@ -112,10 +115,7 @@ impl Shard {
             if partition.begin_flushing() {
                 let done = partition.log.checkpoint().await;
                 self.after_flush(partition, done.map(drop));
-                partition.end_flushing();
-                if partition.log.has_staged() {
-                    self.ensure_flushing(partition);
-                }
+                self.end_flushing(partition);
             }
             task::yield_if_needed().await;
         }
@@ -136,10 +136,7 @@ impl Shard {
             if partition.log.wants_trim() && partition.begin_flushing() {
                 let trimmed = partition.log.trim().await;
                 self.after_flush(&partition, trimmed);
-                partition.end_flushing();
-                if partition.log.has_staged() {
-                    self.ensure_flushing(&partition);
-                }
+                self.end_flushing(&partition);
                 task::yield_if_needed().await;
             }
             partition.log.release_idle();

@@ -207,6 +207,11 @@ impl Partition {
         self.sync_wanted.replace(false)
     }
 
+    /// Has the next flush sync, whether or not an acknowledgement waits for it.
+    pub(super) fn want_sync(&self) {
+        self.sync_wanted.set(true);
+    }
+
     /// Whether an append waits for a sync that no flush has begun.
     pub(super) fn wants_sync(&self) -> bool {
         self.sync_wanted.get()

@@ -144,6 +144,14 @@ impl Shard {
         .detach();
     }
 
+    /// Ends a flush of the background work; whoever came meanwhile gets a flush of their own.
+    pub(super) fn end_flushing(self: &Rc<Self>, partition: &Rc<Partition>) {
+        partition.end_flushing();
+        if partition.log.has_staged() || partition.wants_sync() {
+            self.ensure_flushing(partition);
+        }
+    }
+
     async fn flush_until_clean(&self, partition: &Partition) {
         while partition.log.has_staged() || partition.wants_sync() {
             let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };
