@@ -59,9 +59,9 @@ impl ConnectionHandle {
 /// A request between its two stages.
 struct InFlight {
     answer: Answer,
-    /// Goes back once the request is finished: a client that does not read its responses holds no memory
+    /// Held while the request's bytes are in use; a client that does not read its responses holds no memory
     /// that others need.
-    memory: Permit,
+    memory: Option<Permit>,
     /// Goes back once the response is with the kernel.
     slot: Permit,
 }
@@ -72,12 +72,23 @@ struct AnswerQueue {
     waiting: RefCell<VecDeque<InFlight>>,
     changed: Notify,
     is_closed: Cell<bool>,
+    /// Nothing waits and the responses are with the kernel.
+    is_idle: Cell<bool>,
+    became_idle: Notify,
 }
 
 impl AnswerQueue {
     fn push(&self, in_flight: InFlight) {
+        self.is_idle.set(false);
         self.waiting.borrow_mut().push_back(in_flight);
         self.changed.notify_one();
+    }
+
+    /// Resolves when every request so far is answered.
+    async fn answered(&self) {
+        while !self.is_idle.get() {
+            self.became_idle.wait().await;
+        }
     }
 
     fn close(&self) {
@@ -98,6 +109,8 @@ impl AnswerQueue {
             if self.is_closed.get() {
                 return None;
             }
+            self.is_idle.set(true);
+            self.became_idle.notify_all();
             self.changed.wait().await;
         }
     }
@@ -164,9 +177,36 @@ impl Reading {
             let permits = frame.len().min(self.server.config().storage.staged_bytes_max);
             let memory = self.server.request_memory.acquire(permits).await;
             let answer = self.server.dispatch(&self.context, frame)?;
-            self.queue.push(InFlight { answer, memory, slot });
+            let uses_memory = matches!(answer, Answer::Later(_) | Answer::Silent(_));
+            let is_waiting = matches!(answer, Answer::Waiting(_));
+            self.queue.push(InFlight { answer, memory: uses_memory.then_some(memory), slot });
+            if is_waiting && !self.stays_until_answered(handle).await {
+                handle.abort.cancel();
+                return Err(CloseReason::PeerGone);
+            }
         }
         Ok(())
+    }
+
+    /// Waits until every request so far is answered; `false` when the client leaves first. What it sends
+    /// meanwhile is left for later.
+    async fn stays_until_answered(&mut self, handle: &ConnectionHandle) -> bool {
+        let queue = Rc::clone(&self.queue);
+        let reading = async {
+            match self.reader.read(&mut self.buffer).await {
+                Ok(0) | Err(_) => false,
+                Ok(_) => {
+                    handle.touch();
+                    queue.answered().await;
+                    true
+                }
+            }
+        };
+        let answered = async {
+            queue.answered().await;
+            true
+        };
+        or(answered, reading).await
     }
 
     /// The next whole frame without its length; `None` when the client has left or breaks off.
@@ -201,7 +241,7 @@ async fn write_answers(
         while let Some(in_flight) = next {
             match in_flight.answer {
                 Answer::Now(frame) => output.extend(frame),
-                Answer::Later(mut later) => match poll_once(&mut later).await {
+                Answer::Later(mut later) | Answer::Waiting(mut later) => match poll_once(&mut later).await {
                     Some(frame) => output.extend(frame?),
                     None => {
                         flush(&mut writer, &mut output, handle).await?;

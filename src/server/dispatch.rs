@@ -59,7 +59,7 @@ impl Server {
             }
             ApiKey::Fetch => {
                 let request = fetch::FetchRequestView::decode(body, version)?;
-                Answer::Later(Box::pin(server.fetch(context, request)))
+                Answer::Waiting(Box::pin(server.fetch(context, request)))
             }
             ApiKey::ApiVersions => {
                 // A body that this version cannot have still gets its answer: clients probe with it.

@@ -15,8 +15,11 @@ pub(super) type LaterFrame = Pin<Box<dyn Future<Output = Result<Frame, CloseReas
 pub(super) enum Answer {
     /// The response is ready.
     Now(Frame),
-    /// The response waits for something: a durable append, new records, another core.
+    /// The response waits for something: a durable append, another core.
     Later(LaterFrame),
+    /// The response may wait for long, on behalf of a client that is free to leave: a fetch. The connection
+    /// is not read meanwhile, as Kafka does, so that nothing piles up behind it.
+    Waiting(LaterFrame),
     /// The request has no response (acks=0), but is to be finished in its turn.
     Silent(Pin<Box<dyn Future<Output = Result<(), CloseReason>>>>),
 }

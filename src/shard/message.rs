@@ -150,7 +150,7 @@ pub struct ProduceParts {
 pub struct ProducePart {
     /// The partition.
     pub id: PartitionId,
-    /// One or more record batches as they came in.
+    /// One record batch as it came in.
     pub records: Bytes,
 }
 

@@ -2,7 +2,7 @@
 //! for the acknowledgement.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 use super::Shard;
 use super::message::{Acks, PartitionError, ProducePart, ProduceParts, Produced};
@@ -11,7 +11,6 @@ use crate::disk::WriteSync;
 use crate::log::{
     AcksDurability, AppendContext, AppendError, AppendInfo, AppendOrigin, BatchToAppend, LogError,
 };
-use crate::record::batch::Batches;
 use crate::record::validate::{BatchRules, validate_batch};
 use crate::rt::sync::OneshotReceiver;
 use crate::rt::{task, time};
@@ -20,7 +19,7 @@ use crate::types::{ErrorCode, Timestamp};
 /// The appends of one request on this shard, waiting for their acknowledgement.
 pub struct PendingProduce {
     parts: Vec<PendingPart>,
-    timeout: Duration,
+    deadline: Instant,
 }
 
 enum PendingPart {
@@ -35,13 +34,12 @@ impl PendingProduce {
         if !self.parts.iter().any(is_waiting) {
             return self.parts.into_iter().map(PendingPart::into_done).collect();
         }
-        let deadline = time::monotonic_now() + self.timeout;
         let mut results = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             results.push(match part {
                 PendingPart::Done(result) => result,
                 PendingPart::Waiting(produced, receiver) => {
-                    let left = deadline.saturating_duration_since(time::monotonic_now());
+                    let left = self.deadline.saturating_duration_since(time::monotonic_now());
                     match time::timeout(left, receiver).await {
                         Ok(Ok(Ok(()))) => Ok(produced),
                         Ok(Ok(Err(error))) => Err(error),
@@ -78,7 +76,7 @@ impl Shard {
                 Err(error) => PendingPart::Done(Err(error)),
             })
             .collect();
-        PendingProduce { parts, timeout: request.timeout }
+        PendingProduce { parts, deadline: time::monotonic_now() + request.timeout }
     }
 
     fn append(
@@ -117,17 +115,20 @@ impl Shard {
     ) -> Result<AppendInfo, PartitionError> {
         let rules = BatchRules { allows_zstd, ..partition.rules() };
         let mut scratch = self.validation_scratch.borrow_mut();
-        let mut validated = Vec::new();
-        for batch in Batches::new(&part.records) {
-            let (_, _, bytes) = batch.map_err(|error| PartitionError::Invalid(error.into()))?;
-            let batch = validate_batch(bytes, &rules, now, &mut scratch).map_err(PartitionError::Invalid)?;
-            validated.push((batch, bytes));
+        let validated =
+            validate_batch(&part.records, &rules, now, &mut scratch).map_err(PartitionError::Invalid)?;
+        // `KafkaApis.handleProduceRequest`: a batch of a transaction whose request names none. Nobody would ever
+        // end the transaction.
+        if validated.header.attributes.is_transactional() {
+            return Err(PartitionError::Producer {
+                error: ErrorCode::TransactionalIdAuthorizationFailed,
+                message: "the batch is transactional, but the request has no transactional id".to_owned(),
+            });
         }
-        let batches: Vec<_> =
-            validated.iter().map(|(batch, input)| BatchToAppend::new(batch, input)).collect();
+        let batch = BatchToAppend::new(&validated, &part.records);
         let context =
             AppendContext { leader_epoch: partition.leader_epoch(), origin: AppendOrigin::Client, now };
-        partition.log.append(&batches, context).map_err(append_error)
+        partition.log.append(&[batch], context).map_err(append_error)
     }
 
     /// Starts the partition's flush task unless one runs. It ends when nothing is staged, so an idle

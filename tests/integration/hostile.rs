@@ -16,6 +16,7 @@ const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_REQUIRED_ACKS: i16 = 21;
 const UNSUPPORTED_VERSION: i16 = 35;
+const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 const INVALID_RECORD: i16 = 87;
 const UNKNOWN_TOPIC_ID: i16 = 100;
 
@@ -185,6 +186,10 @@ fn batches_with_a_wrong_checksum_length_or_magic_are_refused() {
     let mut negative = right.encode();
     negative[8..12].copy_from_slice(&(-5_i32).to_be_bytes());
     scene.refuses_records(&negative, CORRUPT_MESSAGE, "a negative length");
+    // Once ended the broker: nothing was validated, and the log was asked to append nothing.
+    scene.refuses_records(&[], INVALID_RECORD, "no batch at all");
+    let two = [right.encode(), right.encode()].concat();
+    scene.refuses_records(&two, INVALID_RECORD, "two batches for one partition");
     let cut = right.encode();
     scene.refuses_records(&cut[..cut.len() - 5], INVALID_RECORD, "a batch that ends early");
     for (magic, error_code) in
@@ -214,6 +219,13 @@ fn batches_whose_contents_do_not_fit_their_header_are_refused() {
     for (case, batch) in cases {
         scene.refuses_records(&batch.encode(), INVALID_RECORD, case);
     }
+    let transactional =
+        RawBatch { attributes: 0x10, producer_id: 5, producer_epoch: 0, base_sequence: 0, ..right.clone() };
+    scene.refuses_records(
+        &transactional.encode(),
+        TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        "a transaction that nobody coordinates",
+    );
     // Differs from Kafka, which takes such a batch when it is not compressed and numbers its records wrongly.
     let mut gap = right.clone();
     gap.records[1].offset_delta = 5;

@@ -147,6 +147,20 @@ fn a_directory_of_something_else_is_refused() {
 }
 
 #[test]
+fn partitions_without_their_metadata_are_left_alone() {
+    let mut broker = Broker::start(1, &[]);
+    clients::create_topic(&broker.bootstrap(), "kept", 1, &[]);
+    broker.stop();
+    fs::rename(broker.data().join("__cluster_metadata-0"), broker.directory().join("elsewhere"))
+        .expect("a move");
+    let launch = Launch::new(&broker.data(), &broker.directory().join("other.log"));
+    let (code, output) = launch.fails();
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("metadata.log.dir"), "{output}");
+    assert!(broker.data().join("shard-00/kept-0").is_dir(), "the partition was set aside");
+}
+
+#[test]
 fn a_directory_of_another_cluster_is_refused() {
     let mut broker = Broker::start(1, &[("corelog.cluster.id", "AAAAAAAAAAAAAAAAAAAAAQ")]);
     broker.stop();

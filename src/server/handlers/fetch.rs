@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures_lite::future::or;
+
 use super::RequestContext;
 use super::offsets::unreachable_reply;
 use crate::rt::time;
@@ -46,10 +48,11 @@ impl Server {
         let now = time::monotonic_now();
         let uses_ids = TOPIC_IDS_VERSION <= context.api_version;
         let session = SessionRequest { id: request.session_id, epoch: request.session_epoch };
-        let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+        let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(self.config().fetch_max_bytes);
         let patience = Patience {
-            min_bytes: u64::try_from(request.min_bytes).unwrap_or(0),
-            max_bytes: max_bytes.min(self.config().fetch_max_bytes),
+            // More than fits the response never comes (`KafkaApis.handleFetchRequest`).
+            min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as u64),
+            max_bytes,
             deadline: now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         };
         let (asked, forgotten) = session_partitions(request);
@@ -116,10 +119,13 @@ impl Server {
     /// Reads until there are `min_bytes`, an error, or no time left (`DelayedFetch`).
     async fn fetch_with_patience(&self, owners: &[Owner], patience: &Patience, answers: &mut [Answer]) {
         let mut waiting = None;
-        while !owners.is_empty() {
+        // There is enough, though one read may find less: it ends at the end of a segment.
+        let mut is_last = owners.is_empty();
+        loop {
             let found = self.fetch_once(owners, patience.max_bytes, answers).await;
             let left = patience.deadline.saturating_duration_since(time::monotonic_now());
-            if patience.min_bytes <= found.bytes || found.answer_now || left.is_zero() {
+            is_last |= left.is_zero() || self.drain.is_cancelled();
+            if is_last || patience.min_bytes <= found.bytes || found.answer_now {
                 return;
             }
             let waiting = waiting.get_or_insert_with(|| {
@@ -127,9 +133,10 @@ impl Server {
                 self.shard().begin_waiting(owners.iter().map(|owner| (owner.shard, ids(owner))).collect())
             });
             let available = self.probe(owners, waiting.token()).await;
-            if available.bytes < patience.min_bytes && !available.answer_now {
-                // Out of time or woken: either way the next read decides.
-                let _ = time::timeout(left, waiting.woken()).await;
+            is_last = patience.min_bytes <= available.bytes || available.answer_now;
+            if !is_last {
+                // Woken, out of time, or the broker stops: either way the next read decides.
+                let _ = time::timeout(left, or(waiting.woken(), self.drain.cancelled())).await;
             }
         }
     }

@@ -11,7 +11,7 @@ use super::Directory;
 use crate::config::BrokerConfig;
 use crate::disk::{Disk, DiskError};
 use crate::log::{LogDir, LogError, MetaProperties};
-use crate::types::{Prng, Uuid};
+use crate::types::{NodeId, Prng, TopicPartition, Uuid};
 
 /// Names that may be in a directory that was never formatted.
 const HARMLESS: [&str; 2] = [".lock", "lost+found"];
@@ -83,6 +83,8 @@ pub(super) struct Directories {
     pub(super) shards: Vec<Directory>,
     /// Whether every directory that was there before was shut down cleanly.
     pub(super) is_clean: bool,
+    /// A directory that holds partitions already.
+    pub(super) with_partitions: Option<PathBuf>,
 }
 
 /// Finds the directories of `config.log_dirs`, and formats what is missing for `shard_count` shards.
@@ -111,11 +113,16 @@ pub(super) async fn prepare<D: Disk>(
         }
     }
     let mut shards = Vec::new();
+    let mut with_partitions = None;
     for (number, path) in found {
         match MetaProperties::read(disk, &path).await? {
             Some(meta) => {
                 identity.check(&path, &meta)?;
                 is_clean &= LogDir::is_clean(disk, &path).await?;
+                let entries = disk.list(&path).await?;
+                if entries.iter().any(|entry| TopicPartition::from_dir_name(&entry.name).is_some()) {
+                    with_partitions = Some(path.clone());
+                }
                 shards.push((number, Directory { id: meta.directory_id, path }));
             }
             // Its formatting was cut short by a crash: there can be nothing in it.
@@ -139,13 +146,14 @@ pub(super) async fn prepare<D: Disk>(
     }
     shards.sort_by_key(|(number, _)| *number);
     let cluster_id = identity.cluster_id(prng);
-    Ok(Directories { cluster_id, shards: shards.into_iter().map(|(_, shard)| shard).collect(), is_clean })
+    let shards = shards.into_iter().map(|(_, shard)| shard).collect();
+    Ok(Directories { cluster_id, shards, is_clean, with_partitions })
 }
 
 /// Who the directories belong to. The cluster id comes from the configuration, else from the first formatted
 /// directory, else it is made.
 struct Identity {
-    node_id: crate::types::NodeId,
+    node_id: NodeId,
     cluster_id: Option<String>,
     origin: String,
 }
@@ -225,7 +233,7 @@ fn check_harmless(root: &Path, name: &str, is_unformatted: bool) -> Result<(), D
     if is_unformatted && !HARMLESS.contains(&name) && !name.ends_with(".tmp") {
         return Err(DirectoryError::Foreign { path, found });
     }
-    let is_partition = crate::types::TopicPartition::from_dir_name(name).is_some();
+    let is_partition = TopicPartition::from_dir_name(name).is_some();
     if !is_unformatted && is_partition && !name.starts_with(super::meta_log::METADATA_TOPIC) {
         return Err(DirectoryError::OtherBroker { path, found });
     }

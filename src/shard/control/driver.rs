@@ -184,7 +184,9 @@ async fn start_and_serve(
     let env_config = EnvConfig { cache_bytes: CACHE_BYTES, open_files: OPEN_FILES, seed: prng.next_u64() };
     let env = LogEnv::new(disk, env_config);
     let parent = config.metadata_log_dir.clone();
-    let (mut meta_log, mut image) = MetaLog::open(env, parent, &found.cluster_id, time::wall_clock()).await?;
+    let (mut meta_log, mut image) =
+        MetaLog::open(env, parent, &found.cluster_id, found.with_partitions.as_deref(), time::wall_clock())
+            .await?;
     meta_log.begin_epoch(config.node_id, &mut image, time::wall_clock()).await?;
     let controller_config = ControllerConfig {
         topic_creation: config.topic_creation.clone(),
@@ -295,8 +297,8 @@ impl Control {
     async fn await_applied(&mut self) -> Result<(), ControlFailure> {
         while self.applied_everywhere() < self.image.end_offset() {
             match self.events.next().await {
-                Event::Message(shard, Message::Applied(last)) => self.applied[shard] = last + 1,
-                Event::Message(shard, message) => panic!("shard {shard} sent {message:?} before it may"),
+                // A shard that has applied the unfencing serves clients, who may ask for something already.
+                Event::Message(from, message) => self.handle(from, message),
                 Event::Signal(ControlSignal::Stop) => return Err(ControlFailure::Interrupted),
             }
         }
@@ -305,6 +307,9 @@ impl Control {
 
     /// Serves requests until the process says stop; then stops the shards first and the log last.
     async fn serve(&mut self) -> Result<(), ControlFailure> {
+        // What clients asked while the last shards were still starting.
+        self.drain().await?;
+        self.release_parked();
         loop {
             let mut next = Some(self.events.next().await);
             while let Some(event) = next {

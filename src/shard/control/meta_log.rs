@@ -1,6 +1,6 @@
 //! `__cluster_metadata-0`: the log of the cluster's metadata, its snapshots, and how both are read back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -68,6 +68,17 @@ pub enum MetaLogError {
         /// What is wrong.
         error: SnapshotError,
     },
+    /// The metadata of partitions that are there is not.
+    #[error(
+        "{}: the cluster's metadata is not there, but {} holds partitions; set metadata.log.dir to where it is, or \
+         restore it from a copy", dir.display(), partitions.display()
+    )]
+    Missing {
+        /// Where the metadata log was expected.
+        dir: PathBuf,
+        /// A log directory with partitions.
+        partitions: PathBuf,
+    },
     /// Durable metadata is broken.
     #[error("{METADATA_TOPIC}-0: {0}; restore the directory from a copy")]
     Broken(String),
@@ -85,11 +96,13 @@ pub(super) struct MetaLog<D: Disk> {
 }
 
 impl<D: Disk> MetaLog<D> {
-    /// Opens or creates the log below `parent`, which is formatted, and reads the metadata back.
+    /// Opens or creates the log below `parent`, which is formatted, and reads the metadata back. It is not
+    /// created where `with_partitions` names partitions that it should know: they would all become strays.
     pub(super) async fn open(
         env: LogEnv<D>,
         parent: PathBuf,
         cluster_id: &str,
+        with_partitions: Option<&Path>,
         now: Timestamp,
     ) -> Result<(Self, MetadataImage), MetaLogError> {
         let topic = TopicName::new(METADATA_TOPIC).expect("Kafka's name is legal");
@@ -97,6 +110,9 @@ impl<D: Disk> MetaLog<D> {
         let dir = parent.join(name.dir_name());
         let log_dir = LogDir::open(env.clone(), parent).await?;
         let exists = log_dir.partitions().await?.contains(&name);
+        if let Some(partitions) = with_partitions.filter(|_| !exists) {
+            return Err(MetaLogError::Missing { dir, partitions: partitions.to_owned() });
+        }
         let config = LogConfig { segment_ms: i64::MAX, ..LogConfig::default() };
         let log = if exists {
             let (log, report) = log_dir.load_log(name, config, now).await?;
