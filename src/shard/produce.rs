@@ -117,8 +117,8 @@ impl Shard {
         let mut scratch = self.validation_scratch.borrow_mut();
         let validated =
             validate_batch(&part.records, &rules, now, &mut scratch).map_err(PartitionError::Invalid)?;
-        // `KafkaApis.handleProduceRequest`: a batch of a transaction whose request names none. Nobody would ever
-        // end the transaction.
+        // `KafkaApis.handleProduceRequest`: a batch of a transaction whose request names none. Nobody would
+        // ever end the transaction.
         if validated.header.attributes.is_transactional() {
             return Err(PartitionError::Producer {
                 error: ErrorCode::TransactionalIdAuthorizationFailed,

@@ -70,8 +70,8 @@ pub enum MetaLogError {
     },
     /// The metadata of partitions that are there is not.
     #[error(
-        "{}: the cluster's metadata is not there, but {} holds partitions; set metadata.log.dir to where it is, or \
-         restore it from a copy", dir.display(), partitions.display()
+        "{}: the cluster's metadata is not there, but {} holds partitions; \
+         set metadata.log.dir to where it is, or restore it from a copy", dir.display(), partitions.display()
     )]
     Missing {
         /// Where the metadata log was expected.
