@@ -24,6 +24,7 @@ add() {
 for shards in ${SHARDS:-2}; do
   rm -rf "$WORK/data"
   mkdir -p "$WORK/data"
+  : > "$WORK/broker.log"
   "$corelog" start --override log.dirs="$WORK/data" --override listeners=PLAINTEXT://127.0.0.1:0 \
     --override corelog.shards="$shards" --override num.partitions=4 > "$WORK/broker.log" 2>&1 &
   broker=$!
