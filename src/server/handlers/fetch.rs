@@ -7,6 +7,7 @@ use futures_lite::future::or;
 
 use super::RequestContext;
 use super::offsets::unreachable_reply;
+use super::split::{Split, UNANSWERED};
 use crate::rt::time;
 use crate::server::Server;
 use crate::server::errors::partition_error_code;
@@ -15,7 +16,7 @@ use crate::shard::fetch_session::{FetchPartition, NO_SESSION, PartitionStatus, S
 use crate::shard::{
     FetchPart, FetchParts, Fetched, PartitionId, ProbeParts, Probed, ShardReply, ShardRequest, WatchToken,
 };
-use crate::types::{ErrorCode, ShardId};
+use crate::types::ErrorCode;
 use crate::wire;
 use crate::wire::fetch::{
     EpochEndOffset, FetchPartitionResponse, FetchRequestView, FetchResponse, FetchTopicResponse,
@@ -25,12 +26,8 @@ use crate::wire::messages::StrBytes;
 /// From this version on topics are named by id (KIP-516).
 const TOPIC_IDS_VERSION: i16 = 13;
 
-/// What one shard reads for a fetch, and where its answers belong.
-struct Owner {
-    shard: ShardId,
-    places: Vec<usize>,
-    parts: Vec<FetchPart>,
-}
+/// What one shard reads for a fetch, and the places of its answers.
+type Owner = super::split::Owner<usize, FetchPart>;
 
 /// How long and for how much a fetch waits.
 struct Patience {
@@ -93,7 +90,7 @@ impl Server {
     /// Splits a fetch by owning shard. Each partition has its answer prepared: what cannot be located says
     /// why, the rest says what holds when its shard does not reply.
     fn plan_fetch(&self, partitions: &[FetchPartition]) -> (Vec<Owner>, Vec<Answer>) {
-        let mut owners: Vec<Owner> = Vec::new();
+        let mut split = Split::new();
         let mut answers = Vec::with_capacity(partitions.len());
         for (place, request) in partitions.iter().enumerate() {
             let target = match &request.topic {
@@ -103,17 +100,12 @@ impl Server {
             match target {
                 Err(error) => answers.push(Answer::Unlocated(error)),
                 Ok((shard, id)) => {
-                    answers.push(Answer::Unlocated(ErrorCode::NotLeaderOrFollower));
-                    let at = owners.iter().position(|owner| owner.shard == shard).unwrap_or_else(|| {
-                        owners.push(Owner { shard, places: Vec::new(), parts: Vec::new() });
-                        owners.len() - 1
-                    });
-                    owners[at].places.push(place);
-                    owners[at].parts.push(fetch_part(request, id));
+                    answers.push(Answer::Unlocated(UNANSWERED));
+                    split.push(shard, place, fetch_part(request, id));
                 }
             }
         }
-        (owners, answers)
+        (split.into_owners(), answers)
     }
 
     /// Reads until there are `min_bytes`, an error, or no time left (`DelayedFetch`).

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::RequestContext;
 use super::offsets::unreachable_reply;
+use super::split::{Owner, Split, UNANSWERED};
 use crate::server::Server;
 use crate::server::errors::partition_error_code;
 use crate::server::response::{Answer, CloseReason, Frame};
@@ -21,13 +22,6 @@ use crate::wire::produce::{
 
 /// zstd came with this version (KIP-110).
 const ZSTD_VERSION: i16 = 7;
-
-/// What one shard was asked to append, and where its answers belong.
-struct Owner {
-    shard: ShardId,
-    places: Vec<usize>,
-    parts: Vec<ProducePart>,
-}
 
 /// A shard's acknowledgements to come. The records already have their order.
 enum PendingOwner {
@@ -71,8 +65,9 @@ impl Server {
         }
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let allows_zstd = ZSTD_VERSION <= context.api_version;
-        let (owners, mut answers) = self.plan_produce(request);
-        let pending: Vec<_> = owners
+        let (split, mut answers) = self.plan_produce(request);
+        let pending: Vec<_> = split
+            .into_owners()
             .into_iter()
             .map(|Owner { shard, places, parts }| {
                 (places, self.append_at(shard, ProduceParts { acks, timeout, allows_zstd, parts }))
@@ -99,30 +94,23 @@ impl Server {
         PendingOwner::Elsewhere(Box::pin(self.shard().ask(shard, ShardRequest::Produce(request))))
     }
 
-    fn plan_produce(&self, request: ProduceRequestView) -> (Vec<Owner>, Vec<PartitionAnswer>) {
-        let mut owners: Vec<Owner> = Vec::new();
+    fn plan_produce(&self, request: ProduceRequestView) -> (Split<usize, ProducePart>, Vec<PartitionAnswer>) {
+        let mut split = Split::new();
         let mut answers = Vec::new();
         for topic in request.topics {
             for asked in topic.partitions {
-                let place = answers.len();
                 let outcome = match (self.locate_for_produce(&topic.topic, asked.index), asked.records) {
                     (Err(error), _) => Err(Refusal::Code(error)),
                     (Ok(_), None) => Err(Refusal::Code(ErrorCode::InvalidRecord)),
                     (Ok((shard, id)), Some(records)) => {
-                        let at = owners.iter().position(|owner| owner.shard == shard).unwrap_or_else(|| {
-                            owners.push(Owner { shard, places: Vec::new(), parts: Vec::new() });
-                            owners.len() - 1
-                        });
-                        owners[at].places.push(place);
-                        owners[at].parts.push(ProducePart { id, records });
-                        // Holds unless the shard answers: it is stopping.
-                        Err(Refusal::Code(ErrorCode::NotLeaderOrFollower))
+                        split.push(shard, answers.len(), ProducePart { id, records });
+                        Err(Refusal::Code(UNANSWERED))
                     }
                 };
                 answers.push(PartitionAnswer { topic: topic.topic.clone(), partition: asked.index, outcome });
             }
         }
-        (owners, answers)
+        (split, answers)
     }
 
     fn locate_for_produce(

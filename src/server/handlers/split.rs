@@ -9,7 +9,17 @@ pub(super) const UNANSWERED: ErrorCode = ErrorCode::NotLeaderOrFollower;
 
 /// The parts of a request by owning shard, each with the place of its answer in the response.
 pub(super) struct Split<Place, Part> {
-    owners: Vec<(ShardId, Vec<Place>, Vec<Part>)>,
+    owners: Vec<Owner<Place, Part>>,
+}
+
+/// What one shard is asked, and where its answers belong: `places` and `parts` are of equal length.
+pub(super) struct Owner<Place, Part> {
+    /// The shard.
+    pub(super) shard: ShardId,
+    /// Where in the response the answer to each part goes.
+    pub(super) places: Vec<Place>,
+    /// The parts, in request order.
+    pub(super) parts: Vec<Part>,
 }
 
 impl<Place, Part> Split<Place, Part> {
@@ -18,18 +28,18 @@ impl<Place, Part> Split<Place, Part> {
     }
 
     /// Adds a part. Requests name few shards, so a scan beats a map.
-    pub(super) fn push(&mut self, owner: ShardId, place: Place, part: Part) {
-        match self.owners.iter_mut().find(|(shard, ..)| *shard == owner) {
-            Some((_, places, parts)) => {
-                places.push(place);
-                parts.push(part);
+    pub(super) fn push(&mut self, shard: ShardId, place: Place, part: Part) {
+        match self.owners.iter_mut().find(|owner| owner.shard == shard) {
+            Some(owner) => {
+                owner.places.push(place);
+                owner.parts.push(part);
             }
-            None => self.owners.push((owner, vec![place], vec![part])),
+            None => self.owners.push(Owner { shard, places: vec![place], parts: vec![part] }),
         }
     }
 
     /// The parts, one entry per shard.
-    pub(super) fn into_owners(self) -> Vec<(ShardId, Vec<Place>, Vec<Part>)> {
+    pub(super) fn into_owners(self) -> Vec<Owner<Place, Part>> {
         self.owners
     }
 }
@@ -45,7 +55,7 @@ impl Server {
         let asked: Vec<_> = split
             .into_owners()
             .into_iter()
-            .map(|(owner, places, parts)| (places, self.shard().ask(owner, request(parts))))
+            .map(|Owner { shard, places, parts }| (places, self.shard().ask(shard, request(parts))))
             .collect();
         let mut replies = Vec::with_capacity(asked.len());
         for (places, reply) in asked {
