@@ -164,15 +164,15 @@ impl<D: Disk> State<D> {
         batches: &[BatchToAppend<'_>],
         leader_epoch: LeaderEpoch,
     ) -> Result<(), AppendError> {
-        let mut offset = self.staged_end_offset;
+        let mut stamp = Stamp { base_offset: self.staged_end_offset, leader_epoch };
         let tail = &mut self.open.back_mut().expect("there is always an open segment").tail;
         let mark = tail.mark();
         for (index, batch) in batches.iter().enumerate() {
-            if let Err(error) = stage_batch(tail, env.disk(), batch, offset, leader_epoch) {
+            if let Err(error) = stage_batch(tail, env.disk(), batch, stamp) {
                 tail.rewind(mark);
                 return Err(AppendError::CorruptBatch { index, error });
             }
-            offset += i64::from(batch.header.last_offset_delta) + 1;
+            stamp.base_offset += i64::from(batch.header.last_offset_delta) + 1;
         }
         Ok(())
     }
@@ -197,16 +197,32 @@ impl<D: Disk> State<D> {
     }
 }
 
-/// Copies one batch to the end of the tail, with its offset, epoch and time set.
+/// What the log sets on the copy of a batch, besides the time that the batch may bring.
+#[derive(Clone, Copy)]
+struct Stamp {
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+}
+
+impl Stamp {
+    fn set_on(self, bytes: &mut [u8], batch: &BatchToAppend<'_>) {
+        batch::set_base_offset(bytes, self.base_offset);
+        batch::set_partition_leader_epoch(bytes, self.leader_epoch);
+        if let Some(time) = batch.append_time {
+            batch::set_append_time(bytes, time);
+        }
+    }
+}
+
+/// Copies one batch to the end of the tail and stamps it.
 fn stage_batch<D: Disk>(
     tail: &mut Tail<D::Buf>,
     disk: &D,
     batch: &BatchToAppend<'_>,
-    offset: Offset,
-    leader_epoch: LeaderEpoch,
+    stamp: Stamp,
 ) -> Result<(), RecordError> {
     let Some(room) = tail.reserve(disk, batch.bytes.len()) else {
-        return stage_across_chunks(tail, disk, batch, offset, leader_epoch);
+        return stage_across_chunks(tail, disk, batch, stamp);
     };
     if batch.is_crc_checked {
         room.copy_from_slice(batch.bytes);
@@ -217,7 +233,7 @@ fn stage_batch<D: Disk>(
             return Err(RecordError::CrcMismatch { expected: batch.header.crc, found: crc });
         }
     }
-    patch(room, batch, offset, leader_epoch);
+    stamp.set_on(room, batch);
     Ok(())
 }
 
@@ -226,8 +242,7 @@ fn stage_across_chunks<D: Disk>(
     tail: &mut Tail<D::Buf>,
     disk: &D,
     batch: &BatchToAppend<'_>,
-    offset: Offset,
-    leader_epoch: LeaderEpoch,
+    stamp: Stamp,
 ) -> Result<(), RecordError> {
     if !batch.is_crc_checked && !crc_matches(batch.bytes) {
         let found = compute_crc(batch.bytes);
@@ -235,22 +250,14 @@ fn stage_across_chunks<D: Disk>(
     }
     if batch.append_time.is_some() {
         let mut copy = batch.bytes.to_vec();
-        patch(&mut copy, batch, offset, leader_epoch);
+        stamp.set_on(&mut copy, batch);
         tail.put(disk, &copy);
     } else {
         let (header, records) = batch.bytes.split_at(HEADER_LEN);
         let mut header: [u8; HEADER_LEN] = header.try_into().expect("split at its length");
-        patch(&mut header, batch, offset, leader_epoch);
+        stamp.set_on(&mut header, batch);
         tail.put(disk, &header);
         tail.put(disk, records);
     }
     Ok(())
-}
-
-fn patch(bytes: &mut [u8], batch: &BatchToAppend<'_>, offset: Offset, leader_epoch: LeaderEpoch) {
-    batch::set_base_offset(bytes, offset);
-    batch::set_partition_leader_epoch(bytes, leader_epoch);
-    if let Some(time) = batch.append_time {
-        batch::set_append_time(bytes, time);
-    }
 }
