@@ -42,20 +42,20 @@ pub(super) fn dump_offsets(
             dump.problem(format!("offset {offset} at position {position}: does not grow"));
         }
         last = Some((offset, position));
-        let Some(batches) = batches else { continue };
-        match batches.binary_search_by_key(&position, |batch| batch.position) {
-            Err(_) => dump.problem(format!("offset {offset}: no batch starts at position {position}")),
-            Ok(found) => {
-                let found = batches[found].header.last_offset();
-                if found.0 != offset {
-                    dump.problem(format!(
-                        "offset {offset}: the batch at position {position} ends at {found}"
-                    ));
-                }
-            }
+        if let Some(problem) = batches.and_then(|batches| misplaced(offset, position, batches)) {
+            dump.problem(problem);
         }
     }
     Ok(())
+}
+
+/// What is wrong with an entry of an offset index, if anything.
+fn misplaced(offset: i64, position: u64, batches: &[ScannedBatch]) -> Option<String> {
+    let Ok(found) = batches.binary_search_by_key(&position, |batch| batch.position) else {
+        return Some(format!("offset {offset}: no batch starts at position {position}"));
+    };
+    let found = batches[found].header.last_offset();
+    (found.0 != offset).then(|| format!("offset {offset}: the batch at position {position} ends at {found}"))
 }
 
 /// Prints a time index. Each entry must be the last offset of a batch and that batch's greatest timestamp.
@@ -74,19 +74,21 @@ pub(super) fn dump_times(
             dump.problem(format!("timestamp {timestamp} at offset {offset}: does not grow"));
         }
         last = Some((timestamp, offset));
-        let Some(batches) = batches else { continue };
-        let at = batches.partition_point(|batch| batch.header.last_offset().0 < offset);
-        match batches.get(at).map(|batch| batch.header) {
-            Some(header) if header.last_offset().0 == offset => {
-                if header.max_timestamp.0 != timestamp {
-                    let found = header.max_timestamp;
-                    dump.problem(format!("offset {offset}: timestamp {timestamp}, its batch has {found}"));
-                }
-            }
-            _ => dump.problem(format!("timestamp {timestamp}: no batch ends at offset {offset}")),
+        if let Some(problem) = batches.and_then(|batches| mistimed(timestamp, offset, batches)) {
+            dump.problem(problem);
         }
     }
     Ok(())
+}
+
+/// What is wrong with an entry of a time index, if anything.
+fn mistimed(timestamp: i64, offset: i64, batches: &[ScannedBatch]) -> Option<String> {
+    let at = batches.partition_point(|batch| batch.header.last_offset().0 < offset);
+    let Some(found) = batches.get(at).filter(|batch| batch.header.last_offset().0 == offset) else {
+        return Some(format!("timestamp {timestamp}: no batch ends at offset {offset}"));
+    };
+    let found = found.header.max_timestamp;
+    (found.0 != timestamp).then(|| format!("offset {offset}: timestamp {timestamp}, its batch has {found}"))
 }
 
 #[cfg(test)]
