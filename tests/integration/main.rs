@@ -2,6 +2,7 @@
 //!
 //! Each test starts brokers of its own, so tests share nothing and run beside each other.
 
+mod control;
 mod crowd;
 mod full_disk;
 mod harness;
@@ -10,6 +11,7 @@ mod hostile;
 mod idempotence;
 mod kill9;
 mod lifecycle;
+mod long_polls;
 mod produce_fetch;
 mod restart;
 mod topics;

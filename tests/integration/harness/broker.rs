@@ -180,6 +180,24 @@ impl Broker {
         Pid::from_child(self.process.as_ref().expect("the broker runs"))
     }
 
+    /// The processor time that the process has taken, in steps of a clock tick.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.pid().as_raw_nonzero());
+        let stat = fs::read_to_string(path).expect("the broker runs");
+        // The second field is the name in parentheses; utime and stime are the 14th and 15th, see proc(5).
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+        Duration::from_millis(ticks.sum::<u64>() * 1_000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// How many sockets the process has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
+        let descriptors = fs::read_dir(path).expect("the broker runs").filter_map(Result::ok);
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         self.try_signal(signal).expect("the broker runs");
     }

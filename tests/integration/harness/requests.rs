@@ -93,14 +93,21 @@ impl Fetched {
 
 /// Bounds of a fetch.
 #[derive(Clone, Copy)]
-struct Limits {
-    wait_ms: i32,
-    bytes_max: i32,
+pub(crate) struct Limits {
+    pub(crate) wait_ms: i32,
+    pub(crate) bytes_min: i32,
+    pub(crate) bytes_max: i32,
+}
+
+impl Limits {
+    /// What is there at once; otherwise the first that comes within `wait_ms`.
+    pub(crate) fn waiting(wait_ms: i32) -> Self {
+        Self { wait_ms, bytes_min: 1, bytes_max: 50_000_000 }
+    }
 }
 
 fn fetch_body(topic: &str, partition: i32, offset: i64, limits: Limits) -> Body {
-    let bytes_min = 1;
-    let head = Body::new().i32(-1).i32(limits.wait_ms).i32(bytes_min).i32(limits.bytes_max).i8(0);
+    let head = Body::new().i32(-1).i32(limits.wait_ms).i32(limits.bytes_min).i32(limits.bytes_max).i8(0);
     let session = head.i32(0).i32(-1);
     let topic = session.i32(1).string(topic).i32(1);
     let partition = topic.i32(partition).i32(-1).i64(offset).i64(-1).i32(limits.bytes_max);
@@ -109,7 +116,11 @@ fn fetch_body(topic: &str, partition: i32, offset: i64, limits: Limits) -> Body 
 
 /// Sends a fetch of one partition and does not wait for the reply.
 pub(crate) fn send_fetch(wire: &mut Wire, topic: &str, partition: i32, offset: i64, wait_ms: i32) {
-    let limits = Limits { wait_ms, bytes_max: 50_000_000 };
+    send_fetch_within(wire, topic, partition, offset, Limits::waiting(wait_ms));
+}
+
+/// The same with bounds of the test's own.
+pub(crate) fn send_fetch_within(wire: &mut Wire, topic: &str, partition: i32, offset: i64, limits: Limits) {
     wire.send(wire::FETCH_V11, &fetch_body(topic, partition, offset, limits));
 }
 
@@ -138,7 +149,7 @@ pub(crate) fn fetch_limited(
     offset: i64,
     bytes_max: i32,
 ) -> Fetched {
-    wire.send(wire::FETCH_V11, &fetch_body(topic, partition, offset, Limits { wait_ms: 0, bytes_max }));
+    send_fetch_within(wire, topic, partition, offset, Limits { bytes_max, ..Limits::waiting(0) });
     Fetched::read(wire)
 }
 
