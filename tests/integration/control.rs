@@ -1,5 +1,5 @@
-//! Control beside shards that the test plays, so that what is rare in a whole broker comes when the test wants
-//! it.
+//! Control beside shards that the test plays, so that what is rare in a whole broker comes when the test
+//! wants it.
 
 use std::rc::Rc;
 use std::sync::mpsc;

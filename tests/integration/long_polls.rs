@@ -1,5 +1,5 @@
-//! Fetches that wait: they hold nothing that others need, take no processor time, and end with their client or
-//! with the broker.
+//! Fetches that wait: they hold nothing that others need, take no processor time, and end with their client
+//! or with the broker.
 
 use std::io::Write;
 use std::thread;
