@@ -4,6 +4,7 @@
 //! control do the rest. Control stops them in order when a signal comes; whatever ends otherwise ends the
 //! process.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::sync::mpsc;
 
 use crate::config::{BrokerConfig, CpuList, Listener as ListenerConfig, ShardsConfig};
 use crate::log::{EnvConfig, LogEnv};
+use crate::quota::ConnectionLimits;
 use crate::rt::executor::{self, ExecutorConfig, ExecutorHandle, JoinError, StartError};
 use crate::rt::file::DirectDisk;
 use crate::rt::host::{self, DirLock, HostError};
@@ -46,6 +48,14 @@ pub enum BrokerError {
         /// Why not.
         error: io::Error,
     },
+    /// A host of `max.connections.per.ip.overrides` has no address.
+    #[error("max.connections.per.ip.overrides: cannot resolve '{host}': {error}")]
+    ResolveOverride {
+        /// The host.
+        host: String,
+        /// Why not.
+        error: io::Error,
+    },
     /// A CPU that the process may not use.
     #[error("corelog.cpus: CPU {cpu} is not in this process's affinity mask {allowed:?}; name one that is")]
     Cpu {
@@ -73,6 +83,7 @@ pub fn run(config: BrokerConfig) -> Result<(), BrokerError> {
     let host = host::check()?;
     host.warnings.iter().for_each(|warning| tracing::warn!(target: "broker", "{warning}"));
     let cpus = plan_cpus(&config.shards, host.cpus)?;
+    let limits = connection_limits(&config)?;
     let locks = lock_directories(&config)?;
     let shard_count = cpus.len();
     let (listeners, endpoints) = bind(&config, shard_count)?;
@@ -81,13 +92,15 @@ pub fn run(config: BrokerConfig) -> Result<(), BrokerError> {
     let mesh = Arc::new(MeshBuilder::<Message>::new(shard_count + 1));
     let mut shards = Vec::with_capacity(shard_count);
     for ((index, cpu), bound) in cpus.into_iter().enumerate().zip(listeners) {
-        let (config, mesh, seed) = (config.clone(), Arc::clone(&mesh), random_seed());
+        let (config, limits) = (config.clone(), limits.clone());
+        let (mesh, seed) = (Arc::clone(&mesh), random_seed());
         let name = format!("shard-{index}");
         let executor = match cpu {
             Some(cpu) => ExecutorConfig::pinned(name, cpu),
             None => ExecutorConfig::unpinned(name),
         };
-        shards.push(executor::spawn(executor, move || run_shard(index, config, mesh, bound, seed))?);
+        let setup = ShardSetup { index, config, limits, bound, seed };
+        shards.push(executor::spawn(executor, move || run_shard(setup, mesh))?);
     }
     let (signal, signals_inbox) = outside();
     let (ready, when_ready) = mpsc::channel();
@@ -132,14 +145,19 @@ fn spawn_control(
     })
 }
 
-/// One shard's main task.
-async fn run_shard(
+/// What a shard's thread begins with.
+struct ShardSetup {
     index: usize,
     config: BrokerConfig,
-    mesh: Arc<MeshBuilder<Message>>,
+    limits: ConnectionLimits,
+    /// The shard's share of each listener, by name.
     bound: Vec<(String, BoundListener)>,
     seed: u64,
-) {
+}
+
+/// One shard's main task.
+async fn run_shard(setup: ShardSetup, mesh: Arc<MeshBuilder<Message>>) {
+    let ShardSetup { index, config, limits, bound, seed } = setup;
     let config = Rc::new(config);
     let mut prng = Prng::new(seed);
     let env = EnvConfig {
@@ -151,14 +169,17 @@ async fn run_shard(
     let mesh = mesh.join(index).await;
     let drain_patience = config.shutdown_timeout / DRAIN_SHARE;
     let id = ShardId(u16::try_from(index).expect("the number of shards fits 16 bits"));
-    let shard = Shard::new(id, config, mesh, env, Prng::new(prng.next_u64()));
+    let shard = Shard::new(id, Rc::clone(&config), mesh, env, limits, Prng::new(prng.next_u64()));
     task::spawn(Rc::clone(&shard).run_inbox()).detach();
     task::spawn_background(Rc::clone(&shard).run_background()).detach();
     shard.started().await;
     let server = Server::new(Rc::clone(&shard), prng);
     task::spawn(Rc::clone(&server).run_idle_sweep()).detach();
+    task::spawn(Rc::clone(&server).run_shedding()).detach();
     for (name, bound) in bound {
-        let context = Rc::new(ListenerContext { name });
+        let network = &config.network;
+        let is_protected = name == network.inter_broker_listener && 1 < network.listeners.len();
+        let context = Rc::new(ListenerContext { name, is_protected });
         let listener = Listener::from_bound(bound);
         task::spawn(crate::server::serve(Rc::clone(&server), listener, context)).detach();
     }
@@ -173,6 +194,23 @@ fn lock_directories(config: &BrokerConfig) -> Result<Vec<DirLock>, HostError> {
         dirs.push(config.metadata_log_dir.clone());
     }
     dirs.iter().map(|dir| host::lock_dir(dir)).collect()
+}
+
+/// The limits with the addresses of named hosts.
+fn connection_limits(config: &BrokerConfig) -> Result<ConnectionLimits, BrokerError> {
+    let network = &config.network;
+    let mut overrides = HashMap::new();
+    for (host, count) in &network.connections_per_ip_overrides {
+        // Of several addresses the first, as Kafka takes it (`InetAddress.getByName`).
+        let resolved = (host.as_str(), 0)
+            .to_socket_addrs()
+            .and_then(|mut found| found.next().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)));
+        let resolved =
+            resolved.map_err(|error| BrokerError::ResolveOverride { host: host.clone(), error })?;
+        overrides.insert(resolved.ip().to_canonical(), *count);
+    }
+    let (total, per_ip) = (network.connections_max, network.connections_per_ip_max);
+    Ok(ConnectionLimits { total, per_ip, overrides })
 }
 
 type ShardListeners = Vec<Vec<(String, BoundListener)>>;

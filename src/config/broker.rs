@@ -69,6 +69,8 @@ pub struct NetworkConfig {
     pub connections_max: usize,
     /// `max.connections.per.ip`, all shards together.
     pub connections_per_ip_max: usize,
+    /// `max.connections.per.ip.overrides`: host names or addresses with their limits.
+    pub connections_per_ip_overrides: Vec<(String, usize)>,
     /// `connections.max.idle.ms`; `None` for never.
     pub idle_max: Option<Duration>,
     /// `corelog.connection.inflight.requests.max`.
@@ -270,6 +272,7 @@ impl Checks<'_> {
         let inter_broker_listener = self.inter_broker_listener(&listeners)?;
         let settings = self.settings;
         let buffer = |name| usize::try_from(settings.integer(name)).ok();
+        let connections_per_ip_overrides = self.connections_per_ip_overrides()?;
         let idle_ms = u64::try_from(settings.integer("connections.max.idle.ms")).ok();
         Some(NetworkConfig {
             listeners,
@@ -281,9 +284,30 @@ impl Checks<'_> {
             listen_backlog: u32::try_from(settings.size("socket.listen.backlog.size")).expect("an INT"),
             connections_max: settings.size("max.connections"),
             connections_per_ip_max: settings.size("max.connections.per.ip"),
+            connections_per_ip_overrides,
             idle_max: idle_ms.map(Duration::from_millis),
             inflight_requests_max: settings.size("corelog.connection.inflight.requests.max"),
         })
+    }
+
+    fn connections_per_ip_overrides(&mut self) -> Option<Vec<(String, usize)>> {
+        const OVERRIDES: &str = "max.connections.per.ip.overrides";
+        let entries = self.settings.text(OVERRIDES).expect("it has a default");
+        let entries = entries.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let mut overrides = Vec::new();
+        for entry in entries {
+            match parse_connection_override(entry) {
+                Ok(parsed) => overrides.push(parsed),
+                Err(reason) => {
+                    self.refuse(OVERRIDES, reason);
+                    return None;
+                }
+            }
+        }
+        if overrides.is_empty() && self.settings.size("max.connections.per.ip") == 0 {
+            self.refuse("max.connections.per.ip", format!("0 is for brokers with {OVERRIDES} only"));
+        }
+        Some(overrides)
     }
 
     fn parse_listeners(&mut self, name: &str, entries: &[String]) -> Option<Vec<Listener>> {
@@ -400,6 +424,20 @@ impl Checks<'_> {
     }
 }
 
+/// Reads `host:count`. The count is behind the last colon, so that an IPv6 address needs no brackets; it may
+/// have them all the same.
+fn parse_connection_override(entry: &str) -> Result<(String, usize), String> {
+    let (host, count) = entry.rsplit_once(':').ok_or_else(|| format!("'{entry}': expected host:count"))?;
+    let count: i32 = count.trim().parse().map_err(|_| format!("'{entry}': '{count}' is no count"))?;
+    let host = host.trim().trim_start_matches('[').trim_end_matches(']');
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-._:%".contains(letter);
+    if host.is_empty() || !host.chars().all(is_allowed) {
+        return Err(format!("'{entry}': '{host}' is neither a host name nor an address"));
+    }
+    // Kafka takes a negative count for one that nobody can stay below.
+    Ok((host.to_owned(), usize::try_from(count).unwrap_or(0)))
+}
+
 /// `NAME://host:port` without its host.
 fn on_every_address(entry: &str) -> String {
     match (entry.split_once("://"), entry.rsplit_once(':')) {
@@ -439,6 +477,25 @@ mod tests {
         assert_eq!(shown(&config.network.advertised_listeners), ["PLAINTEXT://here:9092"]);
         assert_eq!(config.topic_creation.partitions, 1);
         assert_eq!(config.shards.cpus, CpuList::All);
+    }
+
+    #[test]
+    fn connection_limits_of_addresses_are_read() {
+        let overrides = "max.connections.per.ip.overrides";
+        let (config, _) = load(&format!("{overrides}=localhost:7, 10.0.0.1:0,,fe80::1:5,[::1]:9")).unwrap();
+        let expected = [("localhost", 7), ("10.0.0.1", 0), ("fe80::1", 5), ("::1", 9)];
+        let expected = expected.map(|(host, count)| (host.to_owned(), count));
+        assert_eq!(config.network.connections_per_ip_overrides, expected);
+        let check = |text: &str, said: &str| {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        };
+        check(&format!("{overrides}=localhost"), "'localhost': expected host:count");
+        check(&format!("{overrides}=localhost:many"), "'many' is no count");
+        check(&format!("{overrides}=:5"), "neither a host name");
+        check(&format!("{overrides}=a b:5"), "neither a host name");
+        check("max.connections.per.ip=0", "max.connections.per.ip=0");
+        assert!(load(&format!("max.connections.per.ip=0\n{overrides}=localhost:1")).is_ok());
     }
 
     #[test]

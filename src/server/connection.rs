@@ -20,6 +20,7 @@ use super::response::{Answer, CloseReason};
 use crate::rt::net::{ReadBuffer, Stream, StreamReader, StreamWriter, WriteQueue};
 use crate::rt::sync::{Notify, Permit, Semaphore, Shutdown};
 use crate::rt::{task, time};
+use crate::shard::ConnectionSlot;
 use crate::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
 
 /// What the requests of a connection have in common.
@@ -38,12 +39,19 @@ pub(super) struct ConnectionHandle {
     pub(super) drain: Shutdown,
     /// Drop everything.
     pub(super) abort: Shutdown,
+    /// Whether it came in by a listener whose connections are not closed to make room.
+    pub(super) is_protected: bool,
     last_active: Cell<Instant>,
 }
 
 impl ConnectionHandle {
-    fn new() -> Self {
-        Self { drain: Shutdown::new(), abort: Shutdown::new(), last_active: Cell::new(time::monotonic_now()) }
+    fn new(is_protected: bool) -> Self {
+        Self {
+            drain: Shutdown::new(),
+            abort: Shutdown::new(),
+            is_protected,
+            last_active: Cell::new(time::monotonic_now()),
+        }
     }
 
     /// When the connection last sent or took something.
@@ -54,6 +62,14 @@ impl ConnectionHandle {
     fn touch(&self) {
         self.last_active.set(time::monotonic_now());
     }
+}
+
+/// A connection that may be served.
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    pub(super) peer: SocketAddr,
+    /// Its place within the broker's limits.
+    pub(super) slot: ConnectionSlot,
 }
 
 /// A request between its two stages.
@@ -117,8 +133,9 @@ impl AnswerQueue {
 }
 
 /// Serves a connection until the client leaves, misbehaves, or the server drains it.
-pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, stream: Stream, peer: SocketAddr) {
-    let handle = Rc::new(ConnectionHandle::new());
+pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accepted: Accepted) {
+    let Accepted { stream, peer, slot } = accepted;
+    let handle = Rc::new(ConnectionHandle::new(listener.is_protected));
     let number = server.register(&handle);
     let (reader, writer) = stream.split();
     let queue = Rc::new(AnswerQueue::default());
@@ -144,6 +161,7 @@ pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, strea
     reading.queue.close();
     let write_outcome = writing.await;
     server.unregister(number);
+    drop(slot);
     if let Err(reason) = read_outcome.and(write_outcome) {
         tracing::info!(target: "server", peer = %peer, %reason, "closed a connection");
     }

@@ -106,6 +106,18 @@ impl Server {
         }
     }
 
+    /// Makes room for connections of a protected listener, for as long as the server lives.
+    pub async fn run_shedding(self: Rc<Self>) {
+        loop {
+            self.shard.connection_to_shed().await;
+            let mut handles = self.handles();
+            handles.retain(|handle| !handle.is_protected && !handle.abort.is_cancelled());
+            if let Some(oldest) = handles.iter().min_by_key(|handle| handle.last_active()) {
+                oldest.abort.cancel();
+            }
+        }
+    }
+
     fn register(&self, handle: &Rc<ConnectionHandle>) -> u64 {
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);

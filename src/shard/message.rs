@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::metadata::MetadataDelta;
+use crate::quota::{Peer, Verdict};
 use crate::record::validate::InvalidBatch;
 use crate::shard::control::{ControlReply, ControlRequest, StartShard};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicId};
@@ -72,6 +73,10 @@ pub enum Message {
         /// The partitions it watched on the receiving shard.
         partitions: Vec<PartitionId>,
     },
+    /// A connection that was admitted has ended.
+    ConnectionClosed(Peer),
+    /// The least recently used connection of an unprotected listener has to go.
+    ShedConnection,
     /// Control hands a shard its directories and the metadata to begin with. Answered by
     /// [`Message::Started`].
     Start(Box<StartShard>),
@@ -104,6 +109,8 @@ pub enum ShardRequest {
     ListOffsets(Vec<ListOffsetPart>),
     /// Look up the ends of leader epochs.
     EpochEnds(Vec<EpochEndPart>),
+    /// Count a connection, or refuse it; may be answered when another has ended.
+    AdmitConnection(Peer),
 }
 
 /// The answers, in the order of the parts asked for.
@@ -119,6 +126,8 @@ pub enum ShardReply {
     ListOffsets(Vec<Result<FoundOffset, PartitionError>>),
     /// To [`ShardRequest::EpochEnds`].
     EpochEnds(Vec<Result<EpochEnd, PartitionError>>),
+    /// To [`ShardRequest::AdmitConnection`].
+    AdmitConnection(Verdict),
 }
 
 /// Which acknowledgement a producer waits for (`acks`).

@@ -5,6 +5,7 @@
 //! the background work of its log directories. It knows the requests of `message`, not Kafka's wire.
 
 mod background;
+mod connections;
 pub mod control;
 mod fetch;
 pub mod fetch_session;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use crate::config::BrokerConfig;
 use crate::log::{LogDir, LogEnv};
 use crate::metadata::{MetadataDelta, MetadataImage, TopicImage};
+use crate::quota::{ConnectionLimits, ConnectionQuotas};
 use crate::record::validate::Scratch;
 use crate::rt::file::DirectDisk;
 use crate::rt::mesh::Mesh;
@@ -32,6 +34,7 @@ use crate::rt::sync::{Notify, OneshotSender, Shutdown, oneshot};
 use crate::rt::task;
 use crate::types::{DirectoryId, ErrorCode, NodeId, Prng, ShardId, TopicId};
 
+pub use connections::{ConnectionSlot, TooManyConnections};
 pub use control::{ControlError, ControlReply, ControlRequest};
 pub use message::{
     Acks, EpochEnd, EpochEndPart, FetchPart, FetchParts, Fetched, FoundOffset, ListOffsetPart, Message,
@@ -42,6 +45,7 @@ pub use placement::Placement;
 pub use produce::PendingProduce;
 pub use watch::Waiting;
 
+use connections::Applicant;
 use partition::Partition;
 
 /// One core's partitions and everything that concerns them.
@@ -70,6 +74,12 @@ pub struct Shard {
     closing: Shutdown,
     broker_epoch: Cell<i64>,
     prng: RefCell<Prng>,
+    connection_limits: ConnectionLimits,
+    /// The connections of the whole broker; used on the shard that counts them.
+    connections: RefCell<ConnectionQuotas<Applicant>>,
+    /// Connections of this shard that have to go for others.
+    shed_due: Cell<usize>,
+    shed_changed: Notify,
 }
 
 /// A log directory of this shard.
@@ -86,6 +96,7 @@ impl Shard {
         config: Rc<BrokerConfig>,
         mesh: Mesh<Message>,
         env: LogEnv<DirectDisk>,
+        connection_limits: ConnectionLimits,
         prng: Prng,
     ) -> Rc<Self> {
         let control = mesh.executors() - 1;
@@ -111,6 +122,10 @@ impl Shard {
             closing: Shutdown::new(),
             broker_epoch: Cell::new(-1),
             prng: RefCell::new(prng),
+            connections: RefCell::new(ConnectionQuotas::new(connection_limits.clone())),
+            connection_limits,
+            shed_due: Cell::new(0),
+            shed_changed: Notify::new(),
         })
     }
 
@@ -127,6 +142,11 @@ impl Shard {
     /// The metadata as far as this shard has applied it.
     pub fn image(&self) -> Rc<MetadataImage> {
         Rc::clone(&self.image.borrow())
+    }
+
+    /// This shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
     }
 
     /// This shard's place in the mesh.
@@ -192,6 +212,7 @@ impl Shard {
                 let pending = self.begin_produce(parts);
                 task::spawn(async move { reply(ShardReply::Produce(pending.finish().await)) }).detach();
             }
+            ShardRequest::AdmitConnection(peer) => self.connection_opened(Box::new(reply), peer),
             ShardRequest::Probe(parts) => reply(ShardReply::Probe(self.probe(&parts, from))),
             ShardRequest::EpochEnds(parts) => reply(ShardReply::EpochEnds(self.epoch_ends(&parts))),
             ShardRequest::Fetch(parts) => {
@@ -255,6 +276,8 @@ impl Shard {
             }
             Message::Woken(token) => self.wake(token),
             Message::Unwatch { token, partitions } => self.unwatch_local(token, from, &partitions),
+            Message::ConnectionClosed(peer) => self.connection_closed(peer),
+            Message::ShedConnection => self.shed_connection(),
             Message::Start(start) => self.begin_start(*start),
             Message::Metadata(delta) => self.begin_apply(delta),
             Message::Shutdown => self.draining.cancel(),

@@ -2,6 +2,7 @@
 //!
 //! Each test starts brokers of its own, so tests share nothing and run beside each other.
 
+mod connections;
 mod control;
 mod crowd;
 mod full_disk;

@@ -66,17 +66,20 @@ keys! {
     /// Bound of the growing `socket.connection.setup.timeout.ms`.
     "socket.connection.setup.timeout.max.ms" => long.default("30000");
 
-    /// Most connections of this broker; each shard takes its part.
+    /// Most connections of this broker, all listeners and shards together; beyond it new ones wait. The
+    /// listener between brokers goes beyond it where it is not the only one, and others lose connections.
     "max.connections" => int.default("2147483647").at_least(0).cluster_wide();
 
-    /// Most connections from one address.
+    /// Most connections from one address, all shards together; beyond it new ones are closed at once. 0 only
+    /// with `max.connections.per.ip.overrides`.
     "max.connections.per.ip" => int.default("2147483647").at_least(0).cluster_wide();
 
-    /// Other limits for some addresses, as `host:count`.
+    /// Other limits for some addresses, as `host:count,...`; host names are resolved at the start.
     "max.connections.per.ip.overrides" => text.default("").cluster_wide();
 
     /// Most connections accepted in a second.
-    "max.connection.creation.rate" => int.default("2147483647").at_least(0).cluster_wide();
+    "max.connection.creation.rate" => int.default("2147483647").at_least(0).cluster_wide()
+        .inert("connections are limited in number only");
 
     /// Silence after which a connection is closed; -1 for never.
     "connections.max.idle.ms" => long.default("600000");

@@ -51,11 +51,15 @@ impl Wire {
     }
 
     pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Ok(Self::over(TcpStream::connect(address)?))
+    }
+
+    /// Speaks on a stream that the test connected.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(READ_TIMEOUT)).expect("a timeout can be set");
         stream.set_write_timeout(Some(READ_TIMEOUT)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
-        Ok(Self { stream, correlation_id: 0 })
+        Self { stream, correlation_id: 0 }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {

@@ -1,0 +1,5 @@
+//! Limits on what clients may use. Sans-io: nothing here knows a clock, a socket or a task.
+
+mod connections;
+
+pub use connections::{ConnectionLimits, ConnectionQuotas, Output, Peer, Verdict};

@@ -1,0 +1,101 @@
+//! The broker's limits on connections, across cores.
+//!
+//! The first shard counts the connections of all and decides; the others ask it, one connection of each
+//! listener at a time. While nothing is limited they do not wait for the answer, so that a busy first shard
+//! holds up nobody; the counts are kept all the same.
+
+use std::rc::Rc;
+
+use super::Shard;
+use super::message::{Message, ShardReply, ShardRequest};
+use crate::quota::{Output, Peer, Verdict};
+use crate::types::ShardId;
+
+/// The shard that counts.
+const COUNTING: ShardId = ShardId(0);
+
+/// Sends the verdict to whoever asked.
+pub(super) type Applicant = Box<dyn FnOnce(ShardReply)>;
+
+/// A connection's place within the limits; dropping it gives it back.
+pub struct ConnectionSlot {
+    shard: Rc<Shard>,
+    peer: Peer,
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        if self.shard.id == COUNTING {
+            self.shard.connection_closed(self.peer);
+        } else {
+            self.shard.mesh.post(usize::from(COUNTING.0), Message::ConnectionClosed(self.peer));
+        }
+    }
+}
+
+/// The address has as many connections as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its address has the configured maximum of {max} connections already")]
+pub struct TooManyConnections {
+    /// The limit.
+    pub max: usize,
+}
+
+impl Shard {
+    /// Waits until the broker has room for a connection of this shard's, or refuses it.
+    pub async fn admit_connection(self: &Rc<Self>, peer: Peer) -> Result<ConnectionSlot, TooManyConnections> {
+        assert_eq!(peer.shard, self.id, "a shard asks for its own connections");
+        let verdict = self.ask(COUNTING, ShardRequest::AdmitConnection(peer));
+        let verdict = if self.connection_limits.is_unlimited() {
+            Verdict::Admitted
+        } else {
+            match verdict.await {
+                Some(ShardReply::AdmitConnection(verdict)) => verdict,
+                Some(other) => panic!("a connection's admission was answered with {other:?}"),
+                // The first shard is stopping, and so is this one.
+                None => Verdict::Admitted,
+            }
+        };
+        match verdict {
+            Verdict::Admitted => Ok(ConnectionSlot { shard: Rc::clone(self), peer }),
+            Verdict::Refused { max } => Err(TooManyConnections { max }),
+        }
+    }
+
+    /// Resolves when a connection of an unprotected listener is to be closed for one of a protected one.
+    pub async fn connection_to_shed(&self) {
+        while self.shed_due.get() == 0 {
+            self.shed_changed.wait().await;
+        }
+        self.shed_due.set(self.shed_due.get() - 1);
+    }
+
+    pub(super) fn connection_opened(&self, applicant: Applicant, peer: Peer) {
+        self.connections.borrow_mut().handle_arrival(applicant, peer);
+        self.settle_connections();
+    }
+
+    pub(super) fn connection_closed(&self, peer: Peer) {
+        self.connections.borrow_mut().handle_departure(peer);
+        self.settle_connections();
+    }
+
+    pub(super) fn shed_connection(&self) {
+        self.shed_due.set(self.shed_due.get() + 1);
+        self.shed_changed.notify_one();
+    }
+
+    fn settle_connections(&self) {
+        loop {
+            let output = self.connections.borrow_mut().poll_output();
+            match output {
+                Some(Output::Reply(reply, verdict)) => reply(ShardReply::AdmitConnection(verdict)),
+                Some(Output::Shed(shard)) if shard == self.id => self.shed_connection(),
+                Some(Output::Shed(shard)) => {
+                    self.mesh.post(usize::from(shard.0), Message::ShedConnection);
+                }
+                None => return,
+            }
+        }
+    }
+}
