@@ -172,6 +172,8 @@ async fn run_shard(setup: ShardSetup, mesh: Arc<MeshBuilder<Message>>) {
     let shard = Shard::new(id, Rc::clone(&config), mesh, env, limits, Prng::new(prng.next_u64()));
     task::spawn(Rc::clone(&shard).run_inbox()).detach();
     task::spawn_background(Rc::clone(&shard).run_background()).detach();
+    task::spawn_background(Rc::clone(&shard).run_checkpoints()).detach();
+    task::spawn_background(Rc::clone(&shard).run_verification()).detach();
     shard.started().await;
     let server = Server::new(Rc::clone(&shard), prng);
     task::spawn(Rc::clone(&server).run_idle_sweep()).detach();

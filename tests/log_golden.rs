@@ -112,7 +112,11 @@ fn kafkas_directory_is_opened_as_our_own() {
         block_on(async {
             disk.create_dir_all(&dir()).await.unwrap();
             for (name, contents) in golden_files() {
-                write(&disk, &dir().join(name), &contents).await;
+                // Kafka syncs a segment after it wrote the snapshot at its end: after a crash, such a
+                // snapshot does not prove what one of ours proves.
+                if clean || !name.ends_with(".snapshot") {
+                    write(&disk, &dir().join(name), &contents).await;
+                }
             }
         });
         let recovery_point = if clean { END } else { Offset(123) };

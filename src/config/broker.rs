@@ -103,6 +103,8 @@ pub struct StorageConfig {
     pub staged_bytes_max: usize,
     /// `corelog.open.files.max`, per shard.
     pub open_files_max: usize,
+    /// `corelog.verify.bytes.per.second`, per shard; 0 for no verification.
+    pub verify_bytes_per_second: usize,
 }
 
 /// What a topic is created with, and whether it can be.
@@ -180,6 +182,7 @@ fn storage(settings: &Settings) -> StorageConfig {
         cache_bytes: settings.size("corelog.cache.bytes"),
         staged_bytes_max: settings.size("corelog.staged.bytes.max"),
         open_files_max: settings.size("corelog.open.files.max"),
+        verify_bytes_per_second: settings.size("corelog.verify.bytes.per.second"),
     }
 }
 

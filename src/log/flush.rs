@@ -2,7 +2,8 @@
 //!
 //! Order of writes, so that a crash at any point leaves a log that recovers:
 //! - a segment's bytes are durable before the next segment's file is created;
-//! - a producer snapshot is written after the bytes it stands for are durable;
+//! - a producer snapshot is written after the bytes it stands for are durable: recovery takes it for the
+//!   proof that they are;
 //! - indexes are hints: recovery checks them against the log.
 //!
 //! Any failure of a write or sync takes the log offline. It is never repeated as if nothing had happened:
@@ -339,6 +340,7 @@ impl<D: Disk> Flush<'_, D> {
         let end = state.open_front().staged_end_offset;
         assert_eq!(end, next_base, "segment {base_offset} ends where the next begins");
         state.advance_written(end, true);
+        (state.checkpointed_offset, state.bytes_since_checkpoint) = (end, 0);
         let segment = state.open.pop_front().expect("two segments are open");
         self.core.env.files().borrow_mut().insert(segment.ids.log, file);
         state.closed.push(Rc::new(ClosedSegment::from_open(&segment)));
@@ -445,11 +447,12 @@ impl<D: Disk> Flush<'_, D> {
         Ok(())
     }
 
-    /// Removes snapshots below `offset` that belong to no segment.
-    async fn remove_stray_snapshots(&self, offset: Offset) -> Result<(), LogError> {
+    /// Removes snapshots below `offset` that belong to no segment, but for the newest `kept` of them.
+    async fn remove_stray_snapshots(&self, offset: Offset, kept: usize) -> Result<(), LogError> {
         let stray: Vec<_> = {
             let state = self.core.state.borrow();
-            state.snapshots.range(..offset).copied().filter(|offset| !state.is_base(*offset)).collect()
+            let stray = state.snapshots.range(..offset).rev().copied();
+            stray.filter(|offset| !state.is_base(*offset)).skip(kept).collect()
         };
         for offset in stray {
             let path = file_path(&self.core.dir(), FileKind::Snapshot, offset);
@@ -479,7 +482,8 @@ impl<D: Disk> Flush<'_, D> {
             self.write_indexes(Some(&capture)).await?;
         }
         self.write_snapshot(offset, &capture.snapshot, WriteSync::None).await?;
-        self.remove_stray_snapshots(offset).await?;
+        // The new one is not synced: a machine that stops now may be left with the one before.
+        self.remove_stray_snapshots(offset, 1).await?;
         let mut state = self.core.state.borrow_mut();
         state.checkpointed_offset = offset;
         state.bytes_since_checkpoint = 0;
@@ -501,7 +505,7 @@ impl<D: Disk> Flush<'_, D> {
         }
         let snapshot = self.core.state.borrow().producers.encode_snapshot();
         self.write_snapshot(end, &snapshot, WriteSync::Data).await?;
-        self.remove_stray_snapshots(end).await?;
+        self.remove_stray_snapshots(end, 0).await?;
         self.core.env.disk().sync_dir(&self.core.dir()).await?;
         let mut state = self.core.state.borrow_mut();
         state.checkpointed_offset = end;

@@ -377,10 +377,11 @@ impl<D: Disk> Log<D> {
         super::flush::trim(&self.core).await
     }
 
-    /// Reads the whole log and checks every CRC. What is broken is reported from then on by reads of it;
-    /// what was known to be broken before is not returned again.
-    pub async fn verify(&self) -> Result<VerifyReport, LogError> {
-        super::verify::verify(&self.core).await
+    /// Reads the whole log and checks every CRC, while it is in use. What is broken is reported from then on
+    /// by reads of it; what was known to be broken before is not returned again. Awaits `pace` with the bytes
+    /// of each megabyte or so that was read.
+    pub async fn verify(&self, pace: impl AsyncFnMut(u64)) -> Result<VerifyReport, LogError> {
+        super::verify::verify(&self.core, pace).await
     }
 
     /// Makes everything durable and bounds what a recovery has to scan: indexes and producer state are

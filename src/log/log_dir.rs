@@ -39,16 +39,13 @@ const NAME_BYTES_MAX: usize = 255;
 /// The largest checkpoint file that is read.
 const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
 
-/// Bytes written since the last checkpoint that make the next one due: about what a start after a crash
-/// reads and checks, at one to two gigabytes a second.
-pub const CHECKPOINT_DUE_BYTES: u64 = 256 << 20;
-
 /// A log directory, owned by one shard.
 pub struct LogDir<D: Disk> {
     env: LogEnv<D>,
     path: Rc<Path>,
     clean_shutdown: Option<i64>,
     checkpoints: RefCell<Checkpoints>,
+    stored: RefCell<StoredContents>,
     deleted: RefCell<Vec<(Timestamp, PathBuf)>>,
     /// Partitions that were not recovered since a crash: the marker would call them clean.
     unrecovered: RefCell<HashSet<TopicPartition>>,
@@ -61,6 +58,9 @@ struct Checkpoints {
     log_starts: HashMap<TopicPartition, Offset>,
     high_watermarks: HashMap<TopicPartition, Offset>,
 }
+
+/// What the checkpoint files hold as far as this start wrote them, by their names.
+type StoredContents = HashMap<&'static str, Vec<u8>>;
 
 /// A log and its high watermark, to be checkpointed.
 pub struct CheckpointedLog<'a, D: Disk> {
@@ -90,6 +90,7 @@ impl<D: Disk> LogDir<D> {
             path: path.into(),
             clean_shutdown,
             checkpoints: RefCell::new(checkpoints),
+            stored: RefCell::default(),
             deleted: RefCell::default(),
             unrecovered: RefCell::default(),
         };
@@ -202,11 +203,6 @@ impl<D: Disk> LogDir<D> {
         Ok(due.len())
     }
 
-    /// Whether so much was written to `logs` since their last checkpoint that a recovery would take long.
-    pub fn is_checkpoint_due<'a>(&self, logs: impl Iterator<Item = &'a Log<D>>) -> bool {
-        CHECKPOINT_DUE_BYTES <= logs.map(Log::bytes_since_checkpoint).sum()
-    }
-
     /// Writes the recovery points, log starts and high watermarks of `logs`, durably; what is known of other
     /// partitions stays. To bound a recovery, call [`Log::checkpoint`] on those that need it first.
     pub async fn write_checkpoints(&self, logs: &[CheckpointedLog<'_, D>]) -> Result<(), LogError> {
@@ -264,7 +260,7 @@ impl<D: Disk> LogDir<D> {
 
     async fn store(
         &self,
-        name: &str,
+        name: &'static str,
         offsets_of: impl Fn(&Checkpoints) -> &HashMap<TopicPartition, Offset>,
     ) -> Result<(), LogError> {
         let contents = {
@@ -272,7 +268,14 @@ impl<D: Disk> LogDir<D> {
             let sorted: BTreeMap<_, _> = offsets_of(&checkpoints).iter().collect();
             format_offsets(sorted.into_iter().map(|(partition, offset)| (partition, *offset)))
         };
-        Ok(self.env.disk().replace_file(&self.path.join(name), &contents).await?)
+        if self.stored.borrow().get(name) == Some(&contents) {
+            return Ok(());
+        }
+        // Should this fail, nobody knows what the file holds.
+        self.stored.borrow_mut().remove(name);
+        self.env.disk().replace_file(&self.path.join(name), &contents).await?;
+        self.stored.borrow_mut().insert(name, contents);
+        Ok(())
     }
 }
 

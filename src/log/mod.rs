@@ -50,7 +50,7 @@ pub use error::{AppendError, LogError, ReadError};
 pub use file_cache::FileCache;
 pub use flush::FlushOutcome;
 pub use log::Log;
-pub use log_dir::{CHECKPOINT_DUE_BYTES, CheckpointedLog, LogDir};
+pub use log_dir::{CheckpointedLog, LogDir};
 pub use meta_properties::MetaProperties;
 pub use read::{ReadOutcome, TimestampOffset};
 pub use recovery::{BrokenRange, OpenWith, RecoveryReport, Truncation};

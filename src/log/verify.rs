@@ -4,10 +4,13 @@ use crate::disk::{Disk, DiskError, OpenMode};
 use crate::types::Offset;
 
 use super::error::LogError;
-use super::log::Core;
+use super::log::{Core, State};
 use super::recovery::scanner::{CrcFrom, Scanner, Step};
 use super::recovery::{BrokenRange, skip_broken};
 use super::segment::{FileKind, SegmentView, file_path};
+
+/// Bytes between two pauses of a verification; one batch may exceed it.
+const PACE_BYTES: u64 = 1 << 20;
 
 /// What a verification did and found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,12 +22,15 @@ pub struct VerifyReport {
 }
 
 /// See [`super::Log::verify`].
-pub(super) async fn verify<D: Disk>(core: &Core<D>) -> Result<VerifyReport, LogError> {
+pub(super) async fn verify<D: Disk>(
+    core: &Core<D>,
+    mut pace: impl AsyncFnMut(u64),
+) -> Result<VerifyReport, LogError> {
     let mut report = VerifyReport::default();
     let mut next = Some(Offset::ZERO);
     while let Some(from) = next {
         let Some((view, end)) = segment_from(core, from) else { break };
-        match verify_segment(core, &view, end, &mut report).await {
+        match verify_segment(core, &view, end, &mut report, &mut pace).await {
             // Retention was faster.
             Err(LogError::Disk(error)) if error.is_not_found() => {}
             other => other?,
@@ -48,11 +54,20 @@ fn segment_from<D: Disk>(core: &Core<D>, from: Offset) -> Option<(SegmentView, O
     }
 }
 
+impl<D: Disk> State<D> {
+    /// Whether the files seen in `view` are still those of the log.
+    fn has_segment(&self, view: &SegmentView) -> bool {
+        let closed = self.closed.iter().map(|segment| segment.view.ids);
+        closed.chain(self.open.iter().map(|segment| segment.ids)).any(|ids| ids.log == view.ids.log)
+    }
+}
+
 async fn verify_segment<D: Disk>(
     core: &Core<D>,
     view: &SegmentView,
     end: Offset,
     report: &mut VerifyReport,
+    pace: &mut impl AsyncFnMut(u64),
 ) -> Result<(), LogError> {
     if view.len == 0 {
         return Ok(());
@@ -61,8 +76,14 @@ async fn verify_segment<D: Disk>(
     let file: Result<D::File, DiskError> = core.env.disk().open(&path, OpenMode::Read).await;
     let file = file?;
     let mut scanner = Scanner::new(&file, view.len, view.base_offset, 0);
+    let mut paced = 0;
     loop {
-        let cause = match scanner.next(CrcFrom::Offset(view.base_offset)).await? {
+        let step = scanner.next(CrcFrom::Offset(view.base_offset)).await?;
+        if paced + PACE_BYTES <= scanner.position() || matches!(step, Step::End) {
+            pace(scanner.position() - paced).await;
+            paced = scanner.position();
+        }
+        let cause = match step {
             Step::Batch { .. } => continue,
             Step::End => break,
             Step::Padding | Step::Zeros => "expected a batch, found zeros".to_owned(),
@@ -70,6 +91,10 @@ async fn verify_segment<D: Disk>(
         };
         let range = skip_broken(&mut scanner, path.clone(), end, cause).await?;
         let mut state = core.state.borrow_mut();
+        if !state.has_segment(view) {
+            // Other files are in its place by now.
+            return Ok(());
+        }
         let is_known = state
             .broken
             .iter()

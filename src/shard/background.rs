@@ -1,4 +1,4 @@
-//! Work that nobody waits for: rolling by time, retention, checkpoints, idle logs.
+//! Work that nobody waits for: rolling by time, retention, idle logs. Checkpoints have a loop of their own.
 //!
 //! One loop per shard, in the background queue with its bounded share of the core. It wakes once in
 //! [`TICK`]; a broker that does nothing does little more than look at its clock.
@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use super::lifecycle::logs_of;
 use super::partition::Partition;
 use crate::rt::{task, time};
 
@@ -21,7 +20,6 @@ const IDLE_AFTER: Duration = Duration::from_secs(10);
 /// When each periodic job runs next.
 struct Schedule {
     retention: Instant,
-    checkpoint: Instant,
     idle: Instant,
 }
 
@@ -31,11 +29,7 @@ impl Shard {
         self.started().await;
         let storage = self.config.storage.clone();
         let now = time::monotonic_now();
-        let mut next = Schedule {
-            retention: now + INITIAL_DELAY,
-            checkpoint: now + storage.recovery_point_checkpoint_interval,
-            idle: now + IDLE_AFTER,
-        };
+        let mut next = Schedule { retention: now + INITIAL_DELAY, idle: now + IDLE_AFTER };
         while !self.closing.is_cancelled() {
             time::sleep(TICK).await;
             let now = time::monotonic_now();
@@ -43,10 +37,6 @@ impl Shard {
             if next.retention <= now {
                 next.retention = now + storage.retention_check_interval;
                 self.enforce_retention().await;
-            }
-            if next.checkpoint <= now || self.is_checkpoint_due() {
-                next.checkpoint = now + storage.recovery_point_checkpoint_interval;
-                self.checkpoint().await;
             }
             if next.idle <= now {
                 next.idle = now + IDLE_AFTER;
@@ -99,34 +89,6 @@ impl Shard {
         }
     }
 
-    fn is_checkpoint_due(&self) -> bool {
-        let partitions = self.open_partitions();
-        let dirs = self.dirs.borrow();
-        dirs.iter().any(|own| {
-            let logs = partitions.values().filter(|partition| partition.dir.id == own.id);
-            own.dir.is_checkpoint_due(logs.map(|partition| &partition.log))
-        })
-    }
-
-    /// Bounds what a recovery has to scan.
-    async fn checkpoint(self: &Rc<Self>) {
-        let partitions = self.snapshot_partitions();
-        for partition in &partitions {
-            if partition.begin_flushing() {
-                let done = partition.log.checkpoint().await;
-                self.after_flush(partition, done.map(drop));
-                self.end_flushing(partition);
-            }
-            task::yield_if_needed().await;
-        }
-        let dirs: Vec<_> = self.dirs.borrow().clone();
-        for own in dirs {
-            if let Err(error) = own.dir.write_checkpoints(&logs_of(&partitions, &own)).await {
-                tracing::error!(target: "log", dir = %own.path.display(), %error, "cannot write checkpoints");
-            }
-        }
-    }
-
     /// Gives back what quiet logs hold, and leaves their files as other tools expect them.
     async fn release_idle(self: &Rc<Self>) {
         for partition in self.snapshot_partitions() {
@@ -143,7 +105,7 @@ impl Shard {
         }
     }
 
-    fn snapshot_partitions(&self) -> Vec<Rc<Partition>> {
+    pub(super) fn snapshot_partitions(&self) -> Vec<Rc<Partition>> {
         self.open_partitions().values().cloned().collect()
     }
 }

@@ -14,10 +14,11 @@ use super::partition::Partition;
 use super::topic_settings::TopicSettings;
 use super::{OwnDir, Shard};
 use crate::disk::Disk;
-use crate::log::{CheckpointedLog, LogDir, LogError, RecoveryReport};
+use crate::log::{BrokenRange, CheckpointedLog, LogDir, LogError, RecoveryReport};
 use crate::metadata::records::CONFIG_RESOURCE_TOPIC;
 use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, TopicImage};
 use crate::rt::file::DirectDisk;
+use crate::rt::sync::Semaphore;
 use crate::rt::{task, time};
 use crate::types::{TopicId, TopicPartition};
 
@@ -113,23 +114,23 @@ impl Shard {
 
     async fn open_all(
         self: &Rc<Self>,
-        mut assigned: Vec<Assigned>,
+        assigned: Vec<Assigned>,
         on_disk: &HashSet<PathBuf>,
     ) -> Result<(), LogError> {
-        while !assigned.is_empty() {
-            let rest = assigned.split_off(OPENING_MAX.min(assigned.len()));
-            let opening: Vec<_> = assigned
-                .into_iter()
-                .map(|of| {
-                    let exists = on_disk.contains(&of.dir.path.join(of.name.dir_name()));
-                    let shard = Rc::clone(self);
-                    task::spawn(async move { shard.open(of, exists).await })
-                })
-                .collect();
-            for opened in opening {
-                opened.await?;
-            }
-            assigned = rest;
+        let slots = Semaphore::new(OPENING_MAX);
+        let mut opening = Vec::with_capacity(assigned.len());
+        for of in assigned {
+            let slot = slots.acquire(1).await;
+            let exists = on_disk.contains(&of.dir.path.join(of.name.dir_name()));
+            let shard = Rc::clone(self);
+            opening.push(task::spawn(async move {
+                let opened = shard.open(of, exists).await;
+                drop(slot);
+                opened
+            }));
+        }
+        for opened in opening {
+            opened.await?;
         }
         Ok(())
     }
@@ -230,7 +231,7 @@ impl Shard {
             let Some(partition) = self.partitions.borrow_mut().remove(&id) else { continue };
             partition.abandon();
             self.wake_watchers(&partition);
-            partition.flushed().await;
+            partition.end_flushes().await;
             if let Err(error) = partition.dir.dir.delete_log(&partition.log, time::wall_clock()).await {
                 let tp = &partition.name;
                 tracing::error!(target: "shard", %tp, %error, "cannot delete the partition's log");
@@ -246,7 +247,7 @@ impl Shard {
         for partition in &partitions {
             let partition = Rc::clone(partition);
             closing.push(task::spawn(async move {
-                partition.flushed().await;
+                partition.end_flushes().await;
                 partition.log.close_clean().await
             }));
         }
@@ -289,7 +290,11 @@ fn report_recovery(name: &TopicPartition, report: &RecoveryReport) {
             cause = %cut.cause, "cut off what no acknowledgement covers"
         );
     }
-    for broken in &report.broken {
+    report_broken(name, &report.broken);
+}
+
+pub(super) fn report_broken(name: &TopicPartition, broken: &[BrokenRange]) {
+    for broken in broken {
         tracing::error!(
             target: "log", tp = %name, file = %broken.file.display(), position = broken.position,
             bytes = broken.bytes, first_offset = %broken.first_offset, end_offset = %broken.end_offset,

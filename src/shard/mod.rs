@@ -5,6 +5,7 @@
 //! the background work of its log directories. It knows the requests of `message`, not Kafka's wire.
 
 mod background;
+mod checkpoint;
 mod connections;
 pub mod control;
 mod fetch;
@@ -15,6 +16,7 @@ mod partition;
 mod placement;
 mod produce;
 mod topic_settings;
+mod verification;
 mod watch;
 
 use std::cell::{Cell, Ref, RefCell};
@@ -72,6 +74,10 @@ pub struct Shard {
     started: Shutdown,
     draining: Shutdown,
     closing: Shutdown,
+    /// Bytes that the logs got since their checkpoints, about.
+    unchecked_bytes: Cell<u64>,
+    /// Notified when they are many.
+    checkpoint_due: Notify,
     broker_epoch: Cell<i64>,
     prng: RefCell<Prng>,
     connection_limits: ConnectionLimits,
@@ -120,6 +126,8 @@ impl Shard {
             started: Shutdown::new(),
             draining: Shutdown::new(),
             closing: Shutdown::new(),
+            unchecked_bytes: Cell::new(0),
+            checkpoint_due: Notify::new(),
             broker_epoch: Cell::new(-1),
             prng: RefCell::new(prng),
             connections: RefCell::new(ConnectionQuotas::new(connection_limits.clone())),

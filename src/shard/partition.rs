@@ -69,6 +69,8 @@ pub(super) struct Partition {
     is_flushing: Cell<bool>,
     /// Some staged append is acknowledged only once synced.
     sync_wanted: Cell<bool>,
+    /// The next flush is to be a checkpoint.
+    checkpoint_wanted: Cell<bool>,
     written: RefCell<AckQueue>,
     synced: RefCell<AckQueue>,
     /// Waiting fetches, each with the executor it belongs to, which numbers its tokens by itself.
@@ -100,6 +102,7 @@ impl Partition {
             durability: Cell::new(settings.log.durability),
             is_flushing: Cell::new(false),
             sync_wanted: Cell::new(false),
+            checkpoint_wanted: Cell::new(false),
             written: RefCell::default(),
             synced: RefCell::default(),
             watchers: RefCell::default(),
@@ -195,9 +198,10 @@ impl Partition {
         self.flush_ended.notify_all();
     }
 
-    /// Resolves when no flush runs.
-    pub(super) async fn flushed(&self) {
-        while self.is_flushing.get() {
+    /// Waits until no flush runs and claims the log for good: it is about to be closed or deleted, and the
+    /// background finds it busy from then on.
+    pub(super) async fn end_flushes(&self) {
+        while !self.begin_flushing() {
             self.flush_ended.wait().await;
         }
     }
@@ -212,9 +216,19 @@ impl Partition {
         self.sync_wanted.set(true);
     }
 
-    /// Whether an append waits for a sync that no flush has begun.
-    pub(super) fn wants_sync(&self) -> bool {
-        self.sync_wanted.get()
+    /// Whether the next flush is to be a checkpoint; asking resets it.
+    pub(super) fn take_checkpoint_wanted(&self) -> bool {
+        self.checkpoint_wanted.replace(false)
+    }
+
+    /// Has the flush task that runs now checkpoint the log: a busy log may never be found without one.
+    pub(super) fn want_checkpoint(&self) {
+        self.checkpoint_wanted.set(true);
+    }
+
+    /// Whether a flush has something to do.
+    pub(super) fn wants_flush(&self) -> bool {
+        self.log.has_staged() || self.sync_wanted.get() || self.checkpoint_wanted.get()
     }
 
     /// Answers the producers that a finished flush satisfied.

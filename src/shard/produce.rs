@@ -148,18 +148,23 @@ impl Shard {
     /// Ends a flush of the background work; whoever came meanwhile gets a flush of their own.
     pub(super) fn end_flushing(self: &Rc<Self>, partition: &Rc<Partition>) {
         partition.end_flushing();
-        if partition.log.has_staged() || partition.wants_sync() {
+        if partition.wants_flush() {
             self.ensure_flushing(partition);
         }
     }
 
     async fn flush_until_clean(&self, partition: &Partition) {
-        while partition.log.has_staged() || partition.wants_sync() {
+        while partition.wants_flush() {
             let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };
-            let flushed = partition.log.flush(want).await;
-            if !self.after_flush(partition, flushed.map(drop)) {
+            let unchecked_before = partition.log.bytes_since_checkpoint();
+            let flushed = match partition.take_checkpoint_wanted() {
+                true => partition.log.checkpoint().await.map(drop),
+                false => partition.log.flush(want).await.map(drop),
+            };
+            if !self.after_flush(partition, flushed) {
                 return;
             }
+            self.count_unchecked(partition.log.bytes_since_checkpoint().saturating_sub(unchecked_before));
             if want == WriteSync::Data && partition.log.wants_preparation() {
                 let prepared = partition.log.prepare().await;
                 if !self.after_flush(partition, prepared) {

@@ -30,6 +30,10 @@ keys! {
     /// Open files that each shard keeps for reading closed segments.
     "corelog.open.files.max" => int.default("1000").at_least(16);
 
+    /// Bytes a second that each shard reads and checks in the background after a crash, of what the start
+    /// itself trusted because it was durable before. 0 for none.
+    "corelog.verify.bytes.per.second" => long.default("67108864").at_least(0);
+
     /// How long a stopping broker may take to finish what is in flight and to flush.
     "corelog.shutdown.timeout.ms" => long.default("30000").at_least(0);
 }

@@ -4,15 +4,19 @@
 //! - Otherwise everything below the recovery point was durable once. From there on every batch is read and
 //!   its CRC checked. The first one that is broken is taken for the end: a write that was torn or lost.
 //!   It and what follows is cut off, durably, before anything is appended.
-//! - A batch below the recovery point that is broken is corruption. It stays, is reported, and its offsets
-//!   are answered with an error.
+//! - A batch below the recovery point that is broken is corruption. Where it is seen it stays, is reported,
+//!   and its offsets are answered with an error; what recovery does not read, [`Log::verify`] finds.
 //!
-//! How much is read follows from the last checkpoint: the recovery point, a producer snapshot and the
-//! indexes at that place. Segments before the one that holds it are not opened at all.
+//! How much is read follows from the last checkpoint of the log, which left a producer snapshot and the
+//! index entries up to there. A snapshot is written after the records it stands for are durable: a whole one
+//! is a recovery point by itself, and the newer of it and the checkpoint file's counts. Segments before the
+//! one that holds the recovery point are not opened at all.
 
 mod files;
 mod report;
 pub(super) mod scanner;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -112,8 +116,7 @@ struct Walked {
 impl<D: Disk> Recovery<D> {
     async fn run(mut self, log: &Log<D>) -> Result<RecoveryReport, LogError> {
         self.load_epochs().await?;
-        let limit = if self.with.clean { Offset(i64::MAX) } else { self.with.recovery_point };
-        let replay_from = self.load_producers(limit).await?;
+        let replay_from = self.load_producers().await?;
         let mut closed = self.trusted_segments(replay_from);
         let mut open = self.scan_segments(&closed, replay_from).await?;
         let mut end = self.end_of(&mut open);
@@ -188,7 +191,7 @@ impl<D: Disk> Recovery<D> {
         state.written_end_offset = front_end;
         state.synced_end_offset = front_end.min(durable);
         state.checkpointed_offset = durable;
-        state.bytes_since_checkpoint = self.report.scanned_bytes;
+        state.bytes_since_checkpoint = if self.with.clean { 0 } else { self.report.walked_bytes };
         state.producers = self.producers;
         state.snapshots = self.files.snapshots;
         state.epochs = self.epochs;
@@ -210,15 +213,16 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
-    /// Loads the newest snapshot not above `limit`; from where on the log has to be replayed.
-    async fn load_producers(&mut self, limit: Offset) -> Result<Offset, LogError> {
-        let candidates: Vec<_> = self.files.snapshots.range(..=limit).rev().copied().collect();
+    /// Loads the newest whole snapshot; from where on the log has to be replayed.
+    async fn load_producers(&mut self) -> Result<Offset, LogError> {
+        let candidates: Vec<_> = self.files.snapshots.iter().rev().copied().collect();
         for offset in candidates {
             let path = file_path(&self.dir, FileKind::Snapshot, offset);
             let contents = self.env.disk().read_file(&path, SMALL_FILE_BYTES_MAX).await?;
             if let Ok(entries) = decode_snapshot(&contents) {
                 let expiration_ms = self.config.producer_id_expiration_ms;
                 self.producers = ProducerState::from_entries(entries, self.now, expiration_ms);
+                self.with.recovery_point = self.with.recovery_point.max(offset);
                 return Ok(offset);
             }
             // Not synced, or damaged; an older one and more of the log do as well.
@@ -324,6 +328,7 @@ impl<D: Disk> Recovery<D> {
                 break walked;
             }
         };
+        self.report.walked_bytes += walked.len - start;
         self.report.scanned_bytes += scanner.checked_bytes;
         segment.tail = Tail::new(walked.len);
         segment.written_len = walked.len;

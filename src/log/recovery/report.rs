@@ -49,7 +49,9 @@ pub struct BrokenRange {
 /// What opening a log did and found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecoveryReport {
-    /// Bytes whose CRCs were checked.
+    /// Bytes that were walked over batch by batch; what is before them was trusted unseen.
+    pub walked_bytes: u64,
+    /// Bytes of them whose CRCs were checked.
     pub scanned_bytes: u64,
     /// What was cut off at the end.
     pub truncated: Option<Truncation>,

@@ -1,0 +1,166 @@
+//! Where a start after a crash begins to read, and what it does without the files that say so.
+
+use std::path::{Path, PathBuf};
+
+use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
+use crate::disk::{Disk, DiskFile, OpenMode, WriteSync};
+use crate::log::tests::{
+    NOW, PARENT, append, batch, create, expected, idempotent, read_all, reopen, small, unclean,
+};
+use crate::log::{Log, LogConfig};
+use crate::types::{Offset, Timestamp};
+
+/// Batches of two records each.
+const BATCHES: i32 = 60;
+
+/// After how many batches the log was checkpointed.
+const CHECKPOINTS: [i32; 2] = [40, 50];
+
+fn one_segment() -> LogConfig {
+    LogConfig { segment_bytes: 1 << 20, ..small() }
+}
+
+fn batch_len() -> u64 {
+    batch(2, 500, idempotent(0)).len() as u64
+}
+
+/// The bytes of the batches from the one with this number on, and as many before as an index may leave out.
+fn walk_from(number: i32) -> std::ops::RangeInclusive<u64> {
+    let bytes = (BATCHES - number) as u64 * batch_len();
+    bytes..=bytes + 2 * batch_len()
+}
+
+/// A log in one segment, synced, checkpointed after [`CHECKPOINTS`], and killed.
+fn checkpointed() -> MemoryDisk {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk, one_segment());
+    for index in 0..BATCHES {
+        append(&log, &batch(2, 500, idempotent(2 * index))).unwrap();
+        block_on(log.flush(WriteSync::Data)).unwrap();
+        if CHECKPOINTS.contains(&(index + 1)) {
+            block_on(log.checkpoint()).unwrap();
+        }
+    }
+    disk
+}
+
+/// The log is as it was, whatever was read of it.
+fn check_whole(log: &Log<MemoryDisk>) {
+    let end = Offset(i64::from(2 * BATCHES));
+    assert_eq!((log.staged_end_offset(), log.synced_end_offset()), (end, end));
+    assert_eq!(read_all(log, Offset::ZERO, 3_000), expected(BATCHES));
+    let first = block_on(log.offset_for_timestamp(NOW, end)).unwrap().unwrap();
+    assert_eq!((first.offset, first.timestamp), (Offset::ZERO, NOW));
+    let newest = block_on(log.max_timestamp_offset(end)).unwrap().unwrap();
+    assert_eq!(newest.timestamp, Timestamp(NOW.0 + 1));
+    for number in BATCHES - 5..BATCHES {
+        assert!(append(log, &batch(2, 500, idempotent(2 * number))).unwrap().duplicate);
+    }
+    assert!(append(log, &batch(2, 500, idempotent(2 * BATCHES + 1))).is_err(), "a gap in the sequence");
+}
+
+fn file(name: &str) -> PathBuf {
+    Path::new(PARENT).join("orders-3").join(name)
+}
+
+fn snapshot(number: i32) -> PathBuf {
+    file(&format!("{:020}.snapshot", 2 * number))
+}
+
+fn index() -> PathBuf {
+    file("00000000000000000000.index")
+}
+
+fn truncate(disk: &MemoryDisk, file: &Path, len: u64) {
+    block_on(async {
+        let file = disk.open(file, OpenMode::Write).await.unwrap();
+        file.truncate(len).await.unwrap();
+    });
+}
+
+#[test]
+fn a_start_reads_from_the_last_checkpoint_however_old_the_recovery_point_is() {
+    // The file of recovery points is written after the logs are checkpointed, or not any more.
+    for recovery_point in [0, 7, 80, 99, 100] {
+        let disk = checkpointed();
+        let (log, report) = reopen(&disk, one_segment(), unclean(recovery_point));
+        assert!(walk_from(50).contains(&report.walked_bytes), "{report:?}");
+        assert_eq!(report.scanned_bytes, 10 * batch_len());
+        assert!(report.is_intact() && report.truncated.is_none(), "{report:?}");
+        check_whole(&log);
+    }
+}
+
+#[test]
+fn records_behind_the_recovery_point_and_the_checkpoint_are_replayed() {
+    let (log, report) = reopen(&checkpointed(), one_segment(), unclean(112));
+    assert!(walk_from(50).contains(&report.walked_bytes), "the snapshot is older than the recovery point");
+    assert_eq!(report.scanned_bytes, 4 * batch_len());
+    check_whole(&log);
+}
+
+#[test]
+fn a_damaged_snapshot_costs_the_way_to_the_one_before() {
+    let disk = checkpointed();
+    disk.flip_bit(&snapshot(50), 20, 1).unwrap();
+    let (log, report) = reopen(&disk, one_segment(), unclean(0));
+    assert!(walk_from(40).contains(&report.walked_bytes), "{report:?}");
+    check_whole(&log);
+    drop(log);
+
+    let disk = checkpointed();
+    truncate(&disk, &snapshot(50), 0);
+    truncate(&disk, &snapshot(40), 9);
+    let (log, report) = reopen(&disk, one_segment(), unclean(100));
+    assert_eq!(report.walked_bytes, BATCHES as u64 * batch_len(), "from the start of the segment");
+    assert_eq!(report.scanned_bytes, 10 * batch_len());
+    check_whole(&log);
+}
+
+#[test]
+fn a_checkpoint_leaves_the_snapshot_before_it_and_no_other() {
+    let disk = checkpointed();
+    let (log, _) = reopen(&disk, one_segment(), unclean(0));
+    append(&log, &batch(2, 500, idempotent(2 * BATCHES))).unwrap();
+    block_on(log.checkpoint()).unwrap();
+    let exists = |number| block_on(disk.read_file(&snapshot(number), 4_096)).is_ok();
+    assert_eq!([40, 50, BATCHES + 1].map(exists), [false, true, true]);
+    block_on(log.close_clean()).unwrap();
+    assert_eq!([40, 50, BATCHES + 1].map(exists), [false, false, true]);
+}
+
+#[test]
+fn a_lost_end_of_the_index_costs_the_way_from_its_last_entry() {
+    // An entry every batch or two; a torn write leaves old bytes, here none, or zeros.
+    let disk = checkpointed();
+    truncate(&disk, &index(), 10 * 8 + 3);
+    let (log, report) = reopen(&disk, one_segment(), unclean(100));
+    assert!(30 * batch_len() < report.walked_bytes && report.walked_bytes < 55 * batch_len(), "{report:?}");
+    assert_eq!(report.scanned_bytes, 10 * batch_len());
+    check_whole(&log);
+    block_on(log.close_clean()).unwrap();
+
+    // What was rebuilt is what there would be without the crash.
+    let rebuilt = block_on(disk.read_file(&index(), 1 << 20)).unwrap();
+    let disk = checkpointed();
+    let (log, _) = reopen(&disk, one_segment(), unclean(100));
+    block_on(log.close_clean()).unwrap();
+    assert_eq!(block_on(disk.read_file(&index(), 1 << 20)).unwrap(), rebuilt);
+}
+
+#[test]
+fn an_index_that_points_elsewhere_is_built_anew() {
+    // The position of an entry, in its low byte; entry 0 is behind the first one and stays in order.
+    let disk = checkpointed();
+    let entries = block_on(disk.read_file(&index(), 1 << 20)).unwrap().len() / 8;
+    disk.flip_bit(&index(), 8 * (entries - 1) + 7, 0).unwrap();
+    let (log, report) = reopen(&disk, one_segment(), unclean(100));
+    assert_eq!((report.rebuilt_indexes, report.walked_bytes), (1, BATCHES as u64 * batch_len()));
+    check_whole(&log);
+
+    let disk = checkpointed();
+    block_on(disk.remove_file(&index())).unwrap();
+    let (log, report) = reopen(&disk, one_segment(), unclean(100));
+    assert_eq!((report.rebuilt_indexes, report.walked_bytes), (1, BATCHES as u64 * batch_len()));
+    check_whole(&log);
+}

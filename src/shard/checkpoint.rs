@@ -1,0 +1,108 @@
+//! Checkpoints: what bounds the work of a start after a crash.
+//!
+//! Recovery walks every log from its last checkpoint on. A log is checkpointed when it comes first by the
+//! bytes it got since, once all logs of the shard got [`DUE_BYTES`] together; and at least every
+//! `log.flush.offset.checkpoint.interval.ms`, when the checkpoint files are written as well. A log that got
+//! nothing is left alone, and so are files whose contents would be the same.
+
+use std::cmp::Reverse;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Shard;
+use super::lifecycle::logs_of;
+use super::partition::Partition;
+use crate::rt::sync::Semaphore;
+use crate::rt::{task, time};
+
+/// Bytes without a checkpoint, in all logs of a shard, that make one due: about what a shard reads and
+/// checks after a crash. An eighth of a second at a gigabyte a second.
+const DUE_BYTES: u64 = 128 << 20;
+
+/// A round that bytes made due ends when no more than this is left, in many logs with little each.
+const LEFT_BYTES: u64 = DUE_BYTES / 4;
+
+/// Logs that are checkpointed side by side.
+const SIDE_BY_SIDE_MAX: usize = 8;
+
+/// How often the shard looks whether its time has come, or its end.
+const TICK: Duration = Duration::from_secs(1);
+
+impl Shard {
+    /// Checkpoints logs for as long as the shard lives.
+    pub async fn run_checkpoints(self: Rc<Self>) {
+        self.started().await;
+        let interval = self.config.storage.recovery_point_checkpoint_interval;
+        let mut next = time::monotonic_now() + interval;
+        // What recovery walked over, it would walk over again.
+        let recovered = self.open_partitions().values().map(|of| of.log.bytes_since_checkpoint()).sum();
+        self.count_unchecked(recovered);
+        while !self.closing.is_cancelled() {
+            // Woken or not, both are looked at.
+            let _ = time::timeout(TICK, self.checkpoint_due.wait()).await;
+            let now = time::monotonic_now();
+            if next <= now {
+                next = now + interval;
+                self.checkpoint_logs(0).await;
+                self.write_checkpoint_files().await;
+            } else if DUE_BYTES <= self.unchecked_bytes.get() {
+                self.checkpoint_logs(LEFT_BYTES).await;
+            }
+        }
+    }
+
+    /// Counts bytes that a log got since its checkpoint.
+    pub(super) fn count_unchecked(&self, bytes: u64) {
+        let before = self.unchecked_bytes.get();
+        self.unchecked_bytes.set(before + bytes);
+        if before < DUE_BYTES && DUE_BYTES <= before + bytes {
+            self.checkpoint_due.notify_one();
+        }
+    }
+
+    /// Checkpoints logs, those with the most bytes first, until the others have `left_bytes` together.
+    async fn checkpoint_logs(self: &Rc<Self>, left_bytes: u64) {
+        let mut due: Vec<_> = self.snapshot_partitions();
+        due.retain(|partition| partition.log.needs_checkpoint());
+        due.sort_by_cached_key(|partition| Reverse(partition.log.bytes_since_checkpoint()));
+        let mut left: u64 = due.iter().map(|partition| partition.log.bytes_since_checkpoint()).sum();
+        let slots = Semaphore::new(SIDE_BY_SIDE_MAX);
+        for partition in due {
+            if 0 < left_bytes && left <= left_bytes {
+                break;
+            }
+            left = left.saturating_sub(partition.log.bytes_since_checkpoint());
+            let slot = slots.acquire(1).await;
+            let shard = Rc::clone(self);
+            task::spawn(async move {
+                shard.checkpoint_log(&partition).await;
+                drop(slot);
+            })
+            .detach();
+            task::yield_if_needed().await;
+        }
+        slots.acquire(SIDE_BY_SIDE_MAX).await;
+        let unchecked = self.open_partitions().values().map(|of| of.log.bytes_since_checkpoint()).sum();
+        self.unchecked_bytes.set(unchecked);
+    }
+
+    async fn checkpoint_log(self: &Rc<Self>, partition: &Rc<Partition>) {
+        if !partition.begin_flushing() {
+            partition.want_checkpoint();
+            return;
+        }
+        let done = partition.log.checkpoint().await;
+        self.after_flush(partition, done.map(drop));
+        self.end_flushing(partition);
+    }
+
+    async fn write_checkpoint_files(&self) {
+        let partitions = self.snapshot_partitions();
+        let dirs: Vec<_> = self.dirs.borrow().clone();
+        for own in dirs {
+            if let Err(error) = own.dir.write_checkpoints(&logs_of(&partitions, &own)).await {
+                tracing::error!(target: "log", dir = %own.path.display(), %error, "cannot write checkpoints");
+            }
+        }
+    }
+}
