@@ -163,6 +163,7 @@ async fn run_shard(setup: ShardSetup, mesh: Arc<MeshBuilder<Message>>) {
     let env = EnvConfig {
         cache_bytes: config.storage.cache_bytes,
         open_files: config.storage.open_files_max,
+        sends_files: config.storage.sends_files,
         seed: prng.next_u64(),
     };
     let env = LogEnv::new(DirectDisk::new(), env);

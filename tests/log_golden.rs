@@ -40,7 +40,7 @@ fn dir() -> PathBuf {
 }
 
 fn env(disk: &MemoryDisk) -> LogEnv<MemoryDisk> {
-    LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, seed: 1 })
+    LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, sends_files: true, seed: 1 })
 }
 
 fn config() -> LogConfig {

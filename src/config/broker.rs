@@ -99,6 +99,8 @@ pub struct StorageConfig {
     pub high_watermark_checkpoint_interval: Duration,
     /// `corelog.cache.bytes`, per shard.
     pub cache_bytes: usize,
+    /// `corelog.fetch.sendfile`.
+    pub sends_files: bool,
     /// `corelog.staged.bytes.max`, per shard.
     pub staged_bytes_max: usize,
     /// `corelog.open.files.max`, per shard.
@@ -180,6 +182,7 @@ fn storage(settings: &Settings) -> StorageConfig {
         log_start_checkpoint_interval: millis(settings, "log.flush.start.offset.checkpoint.interval.ms"),
         high_watermark_checkpoint_interval: millis(settings, "replica.high.watermark.checkpoint.interval.ms"),
         cache_bytes: settings.size("corelog.cache.bytes"),
+        sends_files: settings.boolean("corelog.fetch.sendfile"),
         staged_bytes_max: settings.size("corelog.staged.bytes.max"),
         open_files_max: settings.size("corelog.open.files.max"),
         verify_bytes_per_second: settings.size("corelog.verify.bytes.per.second"),

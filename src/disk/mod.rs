@@ -25,6 +25,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::types::FileSlice;
+
 pub use error::{DiskError, DiskErrorKind, DiskOp};
 
 /// Positions, lengths and buffer addresses of direct I/O are multiples of this.
@@ -160,6 +162,25 @@ pub trait DiskFile: 'static {
 
     /// The file's length in bytes.
     async fn len(&self) -> Result<u64, DiskError>;
+
+    /// The bytes from `position` on as the kernel has them in its page cache; `None` when it has not, or
+    /// there is no page cache. Nobody changes these bytes any more. Does not wait for the disk.
+    fn page_cached(&self, position: u64, len: usize) -> Option<FileSlice> {
+        let _ = (position, len);
+        None
+    }
+
+    /// A copy of the bytes that the page cache has from `position` on, at most `len`, as
+    /// [`Self::page_cached`].
+    fn read_page_cached(&self, position: u64, len: usize) -> Option<Bytes> {
+        let _ = (position, len);
+        None
+    }
+
+    /// Has the kernel read bytes into its page cache that somebody will want soon. Does not wait for them.
+    fn read_ahead(&self, position: u64, len: usize) {
+        let _ = (position, len);
+    }
 
     /// Closes the file and reports what a drop would swallow.
     async fn close(self) -> Result<(), DiskError>;

@@ -16,6 +16,8 @@ pub struct EnvConfig {
     pub cache_bytes: usize,
     /// Files kept open for reading.
     pub open_files: usize,
+    /// Whether what the page cache holds is sent from there; otherwise it is read into the block cache.
+    pub sends_files: bool,
     /// Seed of the roll jitter.
     pub seed: u64,
 }
@@ -31,6 +33,7 @@ struct Shared<D: Disk> {
     files: RefCell<FileCache<D::File>>,
     prng: RefCell<Prng>,
     next_file_id: Cell<u64>,
+    sends_files: bool,
 }
 
 impl<D: Disk> Clone for LogEnv<D> {
@@ -47,6 +50,7 @@ impl<D: Disk> LogEnv<D> {
             files: RefCell::new(FileCache::new(config.open_files)),
             prng: RefCell::new(Prng::new(config.seed)),
             next_file_id: Cell::new(0),
+            sends_files: config.sends_files,
         };
         Self { disk, shared: Rc::new(shared) }
     }
@@ -69,6 +73,11 @@ impl<D: Disk> LogEnv<D> {
     /// The open files; not to be borrowed across an await.
     pub(super) fn files(&self) -> &RefCell<FileCache<D::File>> {
         &self.shared.files
+    }
+
+    /// Whether what the page cache holds is sent from there.
+    pub(super) fn sends_files(&self) -> bool {
+        self.shared.sends_files
     }
 
     /// A file id that was never used in this environment.

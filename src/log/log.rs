@@ -17,7 +17,8 @@ use super::flush::FlushOutcome;
 use super::partition_metadata;
 use super::prepare;
 use super::producer_state::ProducerState;
-use super::read::{ReadOutcome, TimestampOffset};
+use super::read::{OutcomeToSend, ReadOutcome, TimestampOffset};
+use super::read_ahead::ReadAhead;
 use super::recovery::{BrokenRange, OpenWith, RecoveryReport};
 use super::retention::DeletedSegment;
 use super::segment::{ClosedSegment, OpenSegment};
@@ -80,6 +81,8 @@ pub(super) struct State<D: Disk> {
     pub(super) deleted: Vec<DeletedSegment>,
     /// Where the last read of the disk ended, to tell sequential readers.
     pub(super) last_disk_read_end: u64,
+    /// How far the kernel was told to read ahead.
+    pub(super) read_ahead: ReadAhead,
     /// The first failure of a write or sync.
     pub(super) offline: Option<String>,
     /// Not even reads are answered.
@@ -223,6 +226,7 @@ impl<D: Disk> Log<D> {
             broken: Vec::new(),
             deleted: Vec::new(),
             last_disk_read_end: 0,
+            read_ahead: ReadAhead::default(),
             offline: None,
             is_deleted: false,
         };
@@ -415,6 +419,17 @@ impl<D: Disk> Log<D> {
         min_one: bool,
     ) -> Result<ReadOutcome, ReadError> {
         super::read::read(&self.core, from, upto, max_bytes, min_one).await
+    }
+
+    /// As [`Self::read`], for bytes that go to a socket: what the page cache holds is named, not read.
+    pub async fn read_to_send(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        min_one: bool,
+    ) -> Result<OutcomeToSend, ReadError> {
+        super::read::read_to_send(&self.core, from, upto, max_bytes, min_one).await
     }
 
     /// About how many bytes the batches from `from` to `upto` have; exact at the ends of recent flushes.

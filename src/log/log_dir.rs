@@ -344,7 +344,10 @@ mod tests {
     }
 
     async fn open(disk: &MemoryDisk) -> LogDir<MemoryDisk> {
-        let env = LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, seed: 1 });
+        let env = LogEnv::new(
+            disk.clone(),
+            EnvConfig { cache_bytes: 1 << 20, open_files: 4, sends_files: true, seed: 1 },
+        );
         LogDir::open(env, PathBuf::from("/data/shard-00")).await.unwrap()
     }
 

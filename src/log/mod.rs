@@ -34,6 +34,7 @@ mod partition_metadata;
 mod prepare;
 mod producer_state;
 mod read;
+mod read_ahead;
 mod recovery;
 mod retention;
 mod segment;
@@ -52,7 +53,7 @@ pub use flush::FlushOutcome;
 pub use log::Log;
 pub use log_dir::{CheckpointedLog, LogDir};
 pub use meta_properties::MetaProperties;
-pub use read::{ReadOutcome, TimestampOffset};
+pub use read::{OutcomeToSend, ReadOutcome, TimestampOffset};
 pub use recovery::{BrokenRange, OpenWith, RecoveryReport, Truncation};
 pub use verify::VerifyReport;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::disk::Disk;
 use crate::record::batch::BatchHeader;
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, Piece, Timestamp};
 
 use super::error::ReadError;
 use super::index::{Floor, OffsetEntry};
@@ -42,6 +42,24 @@ pub(super) struct FoundBatch {
     pub(super) header: BatchHeader,
 }
 
+/// As [`ReadOutcome`], on the way to a socket.
+#[derive(Debug, Clone, Default)]
+pub struct OutcomeToSend {
+    /// The bytes in order.
+    pub pieces: Vec<Piece>,
+    /// Bytes in all pieces.
+    pub bytes: usize,
+}
+
+/// Where in a segment the bytes are that answer a read.
+enum Found<'a, D: Disk> {
+    /// None of them.
+    Nothing,
+    /// The first batch is larger than the bytes asked for.
+    TooLarge,
+    Range(SegmentReader<'a, D>, u64, u64),
+}
+
 /// See [`super::Log::read`].
 pub(super) async fn read<D: Disk>(
     core: &Core<D>,
@@ -50,9 +68,47 @@ pub(super) async fn read<D: Disk>(
     max_bytes: usize,
     min_one: bool,
 ) -> Result<ReadOutcome, ReadError> {
+    match find(core, from, upto, max_bytes, min_one).await? {
+        Found::Nothing => Ok(ReadOutcome::default()),
+        Found::TooLarge => Ok(ReadOutcome { first_batch_too_large: true, ..ReadOutcome::default() }),
+        Found::Range(reader, start, end) => {
+            let chunks = reader.read(start, end).await?;
+            let bytes = chunks.iter().map(Bytes::len).sum();
+            assert_eq!(bytes as u64, end - start, "all bytes up to the end");
+            Ok(ReadOutcome { chunks, bytes, first_batch_too_large: false })
+        }
+    }
+}
+
+/// See [`super::Log::read_to_send`].
+pub(super) async fn read_to_send<D: Disk>(
+    core: &Core<D>,
+    from: Offset,
+    upto: Offset,
+    max_bytes: usize,
+    min_one: bool,
+) -> Result<OutcomeToSend, ReadError> {
+    match find(core, from, upto, max_bytes, min_one).await? {
+        Found::Nothing | Found::TooLarge => Ok(OutcomeToSend::default()),
+        Found::Range(reader, start, end) => {
+            let pieces = reader.pieces_to_send(start, end).await?;
+            let bytes = pieces.iter().map(Piece::len).sum();
+            assert_eq!(bytes as u64, end - start, "all bytes up to the end");
+            Ok(OutcomeToSend { pieces, bytes })
+        }
+    }
+}
+
+async fn find<D: Disk>(
+    core: &Core<D>,
+    from: Offset,
+    upto: Offset,
+    max_bytes: usize,
+    min_one: bool,
+) -> Result<Found<'_, D>, ReadError> {
     let upto = core.state.borrow().readable_end(from, upto)?;
     if upto <= from {
-        return Ok(ReadOutcome::default());
+        return Ok(Found::Nothing);
     }
     let mut segment_of = from;
     loop {
@@ -61,7 +117,7 @@ pub(super) async fn read<D: Disk>(
         if let Some(first) = find_batch(&reader, from, max_bytes.min(READ_PIECE_BYTES)).await? {
             let limit = limit_position(&reader, next_base, upto).await?;
             let limit = limit.min(reader.broken_after(first.position));
-            return read_from(&reader, &first, limit, max_bytes, min_one).await;
+            return Ok(range(reader, &first, limit, max_bytes, min_one));
         }
         // Compaction or a broken end left a gap: the next segment begins behind it.
         match next_base {
@@ -69,28 +125,25 @@ pub(super) async fn read<D: Disk>(
             None => break,
         }
     }
-    Ok(ReadOutcome::default())
+    Ok(Found::Nothing)
 }
 
-async fn read_from<D: Disk>(
-    reader: &SegmentReader<'_, D>,
+fn range<'a, D: Disk>(
+    reader: SegmentReader<'a, D>,
     first: &FoundBatch,
     limit: u64,
     max_bytes: usize,
     min_one: bool,
-) -> Result<ReadOutcome, ReadError> {
+) -> Found<'a, D> {
     let first_len = first.header.total_len();
     if limit <= first.position {
-        return Ok(ReadOutcome::default());
+        return Found::Nothing;
     }
     if max_bytes < first_len && !min_one {
-        return Ok(ReadOutcome { first_batch_too_large: true, ..ReadOutcome::default() });
+        return Found::TooLarge;
     }
     let end = limit.min(first.position + max_bytes.max(first_len) as u64);
-    let chunks = reader.read(first.position, end).await?;
-    let bytes = chunks.iter().map(Bytes::len).sum();
-    assert_eq!(bytes as u64, end - first.position, "all bytes up to the end");
-    Ok(ReadOutcome { chunks, bytes, first_batch_too_large: false })
+    Found::Range(reader, first.position, end)
 }
 
 /// Where in the segment the records below `upto` end.

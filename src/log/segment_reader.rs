@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use crate::disk::{BLOCK, Disk, DiskError, DiskFile, OpenMode, align_down, align_up};
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, HEADER_LEN};
+use crate::types::Piece;
 
 use super::block_cache::FileId;
 use super::error::ReadError;
@@ -26,6 +27,13 @@ const PIECES_IN_FLIGHT: usize = 8;
 
 /// The least that is read at once: a header rarely comes alone.
 const READ_MIN_BYTES: usize = 4 * BLOCK;
+
+/// What lies this close to the end of a segment that is still written is left to the tail and the block
+/// cache: the kernel would drop its pages with the next direct write, and consumers at the end find it there.
+const UNSETTLED_BYTES: u64 = 8 << 20;
+
+/// Less than this is not worth the calls that passing on pages takes.
+const SEND_FILE_BYTES_MIN: u64 = 32 << 10;
 
 /// Reads a segment as it was when the view was taken; what is appended later does not matter to it.
 pub(super) struct SegmentReader<'a, D: Disk> {
@@ -95,7 +103,15 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         if end < position {
             return Err(self.corrupt(position, format!("the segment ends at {}", self.view.len)));
         }
-        let first = self.piece_at(position, want.max(HEADER_LEN)).await?;
+        let is_settled = end <= self.settled_end();
+        if is_settled
+            && let Some(bytes) = self.page_cached_header(position, (end - position) as usize).await?
+        {
+            return Ok(bytes);
+        }
+        // What follows a settled header may be sent without having been read.
+        let want = if is_settled { HEADER_LEN } else { want.max(HEADER_LEN) };
+        let first = self.piece_at(position, want).await?;
         if (end - position) as usize <= first.len() {
             return Ok(first);
         }
@@ -128,6 +144,44 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
             }
         }
         Ok(chunks)
+    }
+
+    /// As [`Self::read`], for a socket: settled bytes stay in the page cache if they are there. If not, they
+    /// are read, and the kernel fetches what comes behind them.
+    pub(super) async fn pieces_to_send(&self, start: u64, end: u64) -> Result<Vec<Piece>, ReadError> {
+        let settled_end = self.settled_end();
+        let is_worth_it = SEND_FILE_BYTES_MIN <= end - start && end <= settled_end;
+        if is_worth_it && self.cached(end - 1).is_none() {
+            let file = self.core.reading_file(&self.view).await?;
+            let slice = file.page_cached(start, (end - start) as usize);
+            let ahead = self.core.state.borrow_mut().read_ahead.plan(self.view.ids.log, end, settled_end);
+            if let Some((position, len)) = ahead {
+                file.read_ahead(position, len);
+            }
+            if let Some(slice) = slice {
+                return Ok(vec![Piece::File(slice)]);
+            }
+        }
+        Ok(self.read(start, end).await?.into_iter().map(Piece::Memory).collect())
+    }
+
+    /// Bytes below do not change any more, and are sent from the page cache.
+    fn settled_end(&self) -> u64 {
+        if !self.core.env.sends_files() {
+            return 0;
+        }
+        let state = self.core.state.borrow();
+        let is_open = state.open.iter().any(|segment| segment.base_offset == self.view.base_offset);
+        if is_open { align_down(self.view.len.saturating_sub(UNSETTLED_BYTES)) } else { self.view.len }
+    }
+
+    /// A settled header that only the page cache has.
+    async fn page_cached_header(&self, position: u64, len: usize) -> Result<Option<Bytes>, ReadError> {
+        if self.cached(position).is_some() {
+            return Ok(None);
+        }
+        let file = self.core.reading_file(&self.view).await?;
+        Ok(file.read_page_cached(position, len).filter(|bytes| bytes.len() == len))
     }
 
     /// At least one byte from `position` on.

@@ -22,7 +22,7 @@ fn topic_partition() -> TopicPartition {
 }
 
 fn env(disk: &MemoryDisk) -> LogEnv<MemoryDisk> {
-    LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, seed: 1 })
+    LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 1 << 20, open_files: 4, sends_files: true, seed: 1 })
 }
 
 pub(super) fn small() -> LogConfig {

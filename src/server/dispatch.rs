@@ -113,7 +113,7 @@ impl RequestContext {
     /// The response frame for a message of ours.
     pub(super) fn encode<T: Encodable>(&self, response: &T) -> Result<Frame, CloseReason> {
         match encode_response(self.api, self.api_version, self.correlation_id, response) {
-            Ok(frame) => Ok(vec![frame]),
+            Ok(frame) => Ok(vec![frame.into()]),
             Err(error) => {
                 tracing::error!(target: "server", api = ?self.api.key, version = self.api_version, %error);
                 Err(CloseReason::Unencodable(error.to_string()))
@@ -140,7 +140,7 @@ fn answer_unsupported(error: WireError) -> Result<Answer, CloseReason> {
             let response = api_versions::unsupported_version();
             let frame = encode_response(row, 0, correlation_id, &response)
                 .expect("version 0 carries an error and a list of APIs");
-            Ok(Answer::Now(vec![frame]))
+            Ok(Answer::Now(vec![frame.into()]))
         }
         other => Err(other.into()),
     }

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use bytes::Bytes;
+use crate::types::Piece;
 
 /// An encoded response frame in pieces, length prefix included.
-pub(super) type Frame = Vec<Bytes>;
+pub(super) type Frame = Vec<Piece>;
 
 /// The second stage of a request: awaited in the order in which the requests came.
 pub(super) type LaterFrame = Pin<Box<dyn Future<Output = Result<Frame, CloseReason>>>>;

@@ -122,10 +122,14 @@ async fn read_part(
             if max_bytes == 0 && !is_first {
                 return answer;
             }
-            match partition.log.read(part.fetch_offset, answer.high_watermark, max_bytes, is_first).await {
+            match partition
+                .log
+                .read_to_send(part.fetch_offset, answer.high_watermark, max_bytes, is_first)
+                .await
+            {
                 Ok(outcome) => {
                     answer.bytes = outcome.bytes;
-                    answer.chunks = outcome.chunks;
+                    answer.chunks = outcome.pieces;
                 }
                 Err(error) => answer.error = Some(read_error(partition, part.fetch_offset, error)),
             }

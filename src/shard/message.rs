@@ -13,7 +13,7 @@ use crate::metadata::MetadataDelta;
 use crate::quota::{Peer, Verdict};
 use crate::record::validate::InvalidBatch;
 use crate::shard::control::{ControlReply, ControlRequest, StartShard};
-use crate::types::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicId};
+use crate::types::{ErrorCode, LeaderEpoch, Offset, Piece, Timestamp, TopicId};
 
 /// A partition by its topic's id, which no later topic of the same name shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,7 +214,7 @@ pub struct Fetched {
     /// The current epoch.
     pub leader_epoch: LeaderEpoch,
     /// Record batches, in order.
-    pub chunks: Vec<Bytes>,
+    pub chunks: Vec<Piece>,
     /// Bytes in `chunks`.
     pub bytes: usize,
 }

@@ -5,6 +5,7 @@
 mod error_code;
 mod ids;
 mod offset;
+mod piece;
 mod prng;
 mod time;
 mod topic;
@@ -13,6 +14,7 @@ mod uuid;
 pub use error_code::ErrorCode;
 pub use ids::{NodeId, ProducerEpoch, ProducerId, ShardId};
 pub use offset::{LeaderEpoch, Offset};
+pub use piece::{FileSlice, Piece};
 pub use prng::Prng;
 pub use time::Timestamp;
 pub use topic::{TopicName, TopicNameError, TopicPartition};

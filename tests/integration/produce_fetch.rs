@@ -325,3 +325,50 @@ fn many_partitions_are_read_by_one_consumer() {
     }
     assert_eq!(seen, [50; 32]);
 }
+
+/// Whether the broker has a segment of `topic` open other than for direct I/O.
+fn reads_through_page_cache(broker: &Broker, topic: &str) -> bool {
+    const O_DIRECT: u32 = 0o40000;
+    let process = format!("/proc/{}", broker.pid().as_raw_nonzero());
+    let is_buffered = |fd: std::fs::DirEntry| {
+        let target = std::fs::read_link(fd.path()).unwrap_or_default();
+        let info = std::fs::read_to_string(format!("{process}/fdinfo/{}", fd.file_name().display()));
+        let flags = info.ok().and_then(|info| {
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().to_owned();
+            u32::from_str_radix(&flags, 8).ok()
+        });
+        let target = target.to_string_lossy();
+        target.contains(&format!("/{topic}-0/")) && flags.is_some_and(|flags| flags & O_DIRECT == 0)
+    };
+    std::fs::read_dir(format!("{process}/fd"))
+        .expect("the broker runs")
+        .filter_map(Result::ok)
+        .any(is_buffered)
+}
+
+#[test]
+fn a_consumer_that_lags_gets_the_same_from_the_page_cache() {
+    const RECORDS: usize = 4_000;
+    let value = |number: usize| (0..12_000).map(|at| (at * number % 253) as u8).collect::<Vec<_>>();
+    for sendfile in ["true", "false"] {
+        // A cache too small for what was produced: a lagging consumer finds nothing there.
+        let small = [("corelog.cache.bytes", "1048576"), ("corelog.fetch.sendfile", sendfile)];
+        let broker = Broker::start(2, &small);
+        clients::create_topic(&broker.bootstrap(), "lag", 1, &[("segment.bytes", "16777216")]);
+        let mut producer = TestProducer::new(&broker.bootstrap(), &[("linger.ms", "5")]);
+        (0..RECORDS).for_each(|number| _ = producer.send_value("lag", 0, &value(number)));
+        assert_eq!(producer.flush_ok().len(), RECORDS);
+        // The first pass has the kernel read ahead, the second finds all of it there; meanwhile the
+        // partition grows.
+        for pass in 0..2 {
+            let records = clients::read(&broker.bootstrap(), "lag", 0, 0, RECORDS);
+            for (number, record) in records.iter().enumerate() {
+                assert_eq!(record.offset(), number as i64);
+                assert!(record.payload() == Some(&value(number)[..]), "pass {pass}, record {number}");
+            }
+            producer.send_value("lag", 0, b"later");
+            producer.flush_ok();
+        }
+        assert_eq!(reads_through_page_cache(&broker, "lag"), sendfile == "true");
+    }
+}

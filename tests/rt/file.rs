@@ -78,6 +78,43 @@ fn what_is_written_is_read_at_any_alignment() {
 }
 
 #[test]
+fn the_page_cache_fills_on_demand_and_is_never_waited_for() {
+    on_both(|disk, dir| async move {
+        let path = dir.join("log");
+        let file = disk.open(&path, OpenMode::CreateNew).await.unwrap();
+        for (part, seed) in [(0, 1), (1, 2)] {
+            let position = part * (320 * BLOCK) as u64;
+            file.write_at(filled(&disk, 320, seed), position, WriteSync::Data).await.unwrap();
+        }
+        let expected = [random(320 * BLOCK, 1), random(320 * BLOCK, 2)].concat();
+        let (from, len) = (5_000, 2 * 320 * BLOCK - 5_001);
+        if file.is_direct() {
+            assert!(file.page_cached(from, len).is_none(), "a direct write leaves nothing there");
+        }
+        file.read_ahead(from, len);
+        let begin = monotonic_now();
+        let slice = loop {
+            match file.page_cached(from, len) {
+                Some(slice) => break slice,
+                None => assert!(begin.elapsed() < Duration::from_secs(10), "nothing was read ahead"),
+            }
+            sleep(Duration::from_millis(1)).await;
+        };
+        let header = file.read_page_cached(from, 100).unwrap();
+        assert!(header == expected[from as usize..][..100]);
+        assert!(file.page_cached(from, len + 2).is_none(), "not beyond the end of the file");
+
+        // A later write elsewhere, and the end of the name, leave what was promised.
+        file.write_at(filled(&disk, 1, 3), 640 * BLOCK as u64, WriteSync::Data).await.unwrap();
+        disk.remove_file(&path).await.unwrap();
+        drop(file);
+        let mut sent = vec![0; slice.len()];
+        let count = rustix::io::pread(slice.file(), &mut sent[..], slice.position()).unwrap();
+        assert!(count == len && sent == expected[from as usize..][..len]);
+    });
+}
+
+#[test]
 fn nothing_is_read_at_the_end_however_many_reads_are_held() {
     on_both(|disk, dir| async move {
         let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use corelog::rt::executor::{self, ExecutorConfig};
 use corelog::rt::net::{BindError, Listener, ReadBuffer, WriteQueue, bind, connect};
 use corelog::rt::task::spawn;
 use corelog::rt::time::{sleep, timeout};
+use corelog::types::{FileSlice, Piece, Prng};
 use socket2::{Domain, Socket, Type};
 
 use super::support::{child, core_time, is_child, run, text};
@@ -138,6 +141,69 @@ fn bytes_arrive_whole_and_in_order() {
     transfer(40 << 20, 5 << 20);
 }
 
+/// A file of `len` random bytes, as a descriptor to send from.
+fn random_file(len: usize) -> (Arc<OwnedFd>, Vec<u8>) {
+    let mut bytes = vec![0; len];
+    Prng::new(len as u64).fill(&mut bytes);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    (Arc::new(file.into()), bytes)
+}
+
+#[test]
+fn bytes_of_files_go_out_between_those_in_memory() {
+    const LEN: usize = 9 << 20;
+    let (file, bytes) = random_file(LEN);
+    let slice = |position, len| FileSlice::new(Arc::clone(&file), position as u64, len);
+    let memory = Bytes::from(bytes.clone());
+    let pieces: Vec<Piece> = vec![
+        memory.slice(..700).into(),
+        Piece::File(slice(700, 5_000_000)),
+        Piece::File(slice(5_000_700, 1)),
+        memory.slice(5_000_701..5_000_703).into(),
+        Piece::File(slice(5_000_703, LEN - 5_000_703)),
+    ];
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let client = TcpStream::connect(bound.local_addr()).unwrap();
+    // It reads late, so that the socket runs full within a file.
+    let (begin, may_begin) = std::sync::mpsc::channel();
+    let reading = std::thread::spawn(move || {
+        may_begin.recv().unwrap();
+        let mut received = Vec::new();
+        (&client).read_to_end(&mut received).unwrap();
+        received
+    });
+    run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        let (_reader, mut writer) = stream.split();
+        let mut queue = WriteQueue::new();
+        queue.extend(pieces);
+        assert_eq!(queue.bytes(), LEN);
+        let sent = timeout(Duration::from_millis(50), writer.write_all(&mut queue)).await;
+        assert!(sent.is_err() && 0 < queue.bytes() && queue.bytes() < LEN);
+        begin.send(()).unwrap();
+        writer.write_all(&mut queue).await.unwrap();
+        writer.shutdown();
+    });
+    assert!(reading.join().unwrap() == bytes);
+}
+
+#[test]
+fn a_file_that_was_cut_ends_its_connection() {
+    let (file, _) = random_file(1_000);
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let client = TcpStream::connect(bound.local_addr()).unwrap();
+    run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        let (_reader, mut writer) = stream.split();
+        let mut queue = WriteQueue::new();
+        queue.push(Piece::File(FileSlice::new(file, 0, 1_001)));
+        let error = writer.write_all(&mut queue).await.unwrap_err();
+        assert_eq!((error.kind(), queue.bytes()), (std::io::ErrorKind::UnexpectedEof, 1));
+    });
+    drop(client);
+}
+
 #[test]
 fn a_waiting_writer_does_not_keep_others_from_their_turn() {
     let bound = bind(ANY, 1, 50).unwrap().remove(0);
@@ -147,7 +213,7 @@ fn a_waiting_writer_does_not_keep_others_from_their_turn() {
         let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
         let (_reader, mut writer) = stream.split();
         let mut queue = WriteQueue::new();
-        queue.push(vec![1; 64 << 20].into());
+        queue.push(Bytes::from(vec![1; 64 << 20]));
         let sent = timeout(Duration::from_millis(50), writer.write_all(&mut queue)).await;
         assert!(sent.is_err() && 0 < queue.bytes() && queue.bytes() < 64 << 20);
         writer.abort();

@@ -109,7 +109,7 @@ impl World {
     fn env(&mut self) -> LogEnv<SabotagedDisk> {
         let cache_bytes = [0, 64 * 1024, 1 << 20][self.prng.below(3) as usize];
         let seed = self.prng.next_u64();
-        LogEnv::new(self.disk.clone(), EnvConfig { cache_bytes, open_files: 2, seed })
+        LogEnv::new(self.disk.clone(), EnvConfig { cache_bytes, open_files: 2, sends_files: false, seed })
     }
 
     /// A new directory with empty logs.

@@ -24,6 +24,10 @@ keys! {
     /// Bytes of recently written and read log that each shard keeps in memory.
     "corelog.cache.bytes" => long.default("134217728").at_least(1_048_576);
 
+    /// Whether consumers that lag are served from the kernel's page cache by `sendfile`; otherwise their
+    /// records are read directly, into the memory of `corelog.cache.bytes`.
+    "corelog.fetch.sendfile" => boolean.default("true");
+
     /// Bytes that each shard may hold before they are written; producers wait while it is exceeded.
     "corelog.staged.bytes.max" => long.default("67108864").at_least(1_048_576);
 

@@ -13,7 +13,9 @@ use tracing::warn;
 
 use super::blocking::glommio_error;
 use super::buffer::{DirectBuf, SharedBuf, lend_read};
+use super::page_cache::PageCache;
 use crate::disk::{BLOCK, DiskError, DiskErrorKind, DiskFile, DiskOp, WriteSync, align_down, align_up};
+use crate::types::FileSlice;
 
 /// The most that one request reads; longer reads are split.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -27,6 +29,7 @@ pub struct DirectFile {
     handle: Handle,
     /// The same file opened with O_DSYNC, once a write asked for it.
     synced: RefCell<Synced>,
+    page_cache: PageCache,
     /// As it was opened; for messages.
     path: Box<Path>,
 }
@@ -48,7 +51,12 @@ enum Synced {
 
 impl DirectFile {
     pub(super) fn new(handle: Handle, path: &Path) -> Self {
-        Self { handle, synced: RefCell::new(Synced::NotTried), path: path.into() }
+        Self {
+            handle,
+            synced: RefCell::new(Synced::NotTried),
+            page_cache: PageCache::default(),
+            path: path.into(),
+        }
     }
 
     /// Whether the file bypasses the page cache.
@@ -62,15 +70,18 @@ impl DirectFile {
 
     /// The length by the descriptor: glommio asks by path, which may have changed.
     fn len_now(&self) -> Result<u64, DiskError> {
+        let stat = rustix::fs::fstat(self.descriptor())
+            .map_err(|errno| DiskError::from_errno(DiskOp::Stat, &self.path, errno.raw_os_error()))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
         let fd = match &self.handle {
             Handle::Direct(file) => file.as_raw_fd(),
             Handle::Buffered(file) => file.as_raw_fd(),
         };
-        // SAFETY: the descriptor belongs to `self.handle`, which is open through this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        let stat = rustix::fs::fstat(fd)
-            .map_err(|errno| DiskError::from_errno(DiskOp::Stat, &self.path, errno.raw_os_error()))?;
-        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+        // SAFETY: the descriptor belongs to `self.handle`, which stays open as long as it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(fd) }
     }
 
     /// One request: the bytes from `position` on, at most `len`, which ends within the file.
@@ -208,8 +219,20 @@ impl DiskFile for DirectFile {
         self.len_now()
     }
 
+    fn page_cached(&self, position: u64, len: usize) -> Option<FileSlice> {
+        self.page_cache.slice(self.descriptor(), position, len)
+    }
+
+    fn read_page_cached(&self, position: u64, len: usize) -> Option<Bytes> {
+        self.page_cache.read(self.descriptor(), position, len)
+    }
+
+    fn read_ahead(&self, position: u64, len: usize) {
+        self.page_cache.read_ahead(self.descriptor(), position, len);
+    }
+
     async fn close(self) -> Result<(), DiskError> {
-        let Self { handle, synced, path } = self;
+        let Self { handle, synced, path, .. } = self;
         if let Synced::Open(synced) = synced.into_inner() {
             synced.close_rc().await.map_err(|error| glommio_error(DiskOp::Close, &path, &error))?;
         }

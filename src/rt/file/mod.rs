@@ -25,6 +25,7 @@ mod direct_file;
 mod disk;
 mod lent;
 mod names;
+mod page_cache;
 
 pub use buffer::{DirectBuf, SharedBuf};
 pub use device::{DirectIo, probe};

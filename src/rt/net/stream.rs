@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{self, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -19,12 +19,19 @@ use glommio::net::TcpStream;
 use super::read_buffer::ReadBuffer;
 use super::write_queue::WriteQueue;
 use crate::rt::task;
+use crate::types::FileSlice;
 
 /// Bytes that a half moves before it lets other tasks have a turn.
 const BURST_BYTES: usize = 256 << 10;
 
 /// Pieces in one `sendmsg`.
 const SEND_PIECES_MAX: usize = 64;
+
+/// Bytes of a file that one `sendfile` passes on.
+const SEND_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a file that are copied to wait for room in the socket with them.
+const POLL_FILE_BYTES: usize = 8 << 10;
 
 /// Bytes offered to the poll that waits for room in the socket.
 const POLL_WRITE_BYTES: usize = 64 << 10;
@@ -76,6 +83,8 @@ impl Stream {
     pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let socket = net::TcpStream::from(fd);
         socket.set_nodelay(true)?;
+        // `sendfile` has no flag for it.
+        socket.set_nonblocking(true)?;
         // SAFETY: the descriptor comes out of its owner, which gives it up.
         Self::from_glommio(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
     }
@@ -154,7 +163,11 @@ impl StreamWriter {
                 self.burst_bytes = 0;
                 task::yield_now().await;
             }
-            let sent = match self.send_now(queue)? {
+            let sent = match queue.front_file() {
+                Some(slice) => self.send_file_now(slice)?,
+                None => self.send_now(queue)?,
+            };
+            let sent = match sent {
                 Some(sent) => sent,
                 None => self.send_when_writable(queue).await?,
             };
@@ -174,11 +187,11 @@ impl StreamWriter {
         shutdown(&self.socket.stream.borrow(), net::Shutdown::Both);
     }
 
-    /// One `sendmsg` over the first pieces; `None` when the socket has no room.
+    /// One `sendmsg` over the first pieces, which are in memory; `None` when the socket has no room.
     fn send_now(&self, queue: &WriteQueue) -> io::Result<Option<usize>> {
         let mut iovecs = [const { MaybeUninit::<libc::iovec>::uninit() }; SEND_PIECES_MAX];
         let mut count = 0;
-        for (piece, iovec) in queue.pieces().zip(&mut iovecs) {
+        for (piece, iovec) in queue.memory_pieces().zip(&mut iovecs) {
             iovec.write(libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
             count += 1;
         }
@@ -186,7 +199,9 @@ impl StreamWriter {
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         message.msg_iov = iovecs.as_mut_ptr().cast();
         message.msg_iovlen = count as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // What a file holds follows at once: it may share a packet with what stands before it.
+        let more = if count < queue.count() { libc::MSG_MORE } else { 0 };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
         // SAFETY: the first `count` iovecs are initialised and point into the queue's pieces, which live
         // through this call; the kernel only reads them.
         let sent = unsafe { libc::sendmsg(self.socket.stream.borrow().as_raw_fd(), &message, flags) };
@@ -201,12 +216,47 @@ impl StreamWriter {
         }
     }
 
+    /// One `sendfile`; `None` when the socket has no room.
+    fn send_file_now(&self, slice: &FileSlice) -> io::Result<Option<usize>> {
+        let mut position = slice.position();
+        let len = slice.len().min(SEND_FILE_BYTES_MAX);
+        let stream = self.socket.stream.borrow();
+        // SAFETY: the descriptor belongs to the stream, which is borrowed for longer.
+        let socket = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+        match rustix::fs::sendfile(socket, slice.file(), Some(&mut position), len) {
+            // The file was cut: its bytes were promised and cannot be sent any more.
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(sent) => Ok(Some(sent)),
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(rustix::io::Errno::INTR) => Ok(Some(0)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Waits for room and sends some of the first piece.
     async fn send_when_writable(&mut self, queue: &WriteQueue) -> io::Result<usize> {
-        let first = queue.pieces().next().expect("the caller has something to send");
+        let copied;
+        let first = match queue.front_file() {
+            Some(slice) => {
+                copied = read_front(slice)?;
+                &copied[..]
+            }
+            None => queue.memory_pieces().next().expect("the caller has something to send"),
+        };
         let first = &first[..first.len().min(POLL_WRITE_BYTES)];
         poll_fn(|cx| Pin::new(&mut *self.socket.stream.borrow_mut()).poll_write(cx, first)).await
     }
+}
+
+/// The first bytes of a slice.
+fn read_front(slice: &FileSlice) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; slice.len().min(POLL_FILE_BYTES)];
+    let count = rustix::io::pread(slice.file(), &mut bytes[..], slice.position())?;
+    if count == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    bytes.truncate(count);
+    Ok(bytes)
 }
 
 fn shutdown(stream: &TcpStream, how: net::Shutdown) {

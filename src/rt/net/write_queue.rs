@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
+
+use crate::types::{FileSlice, Piece};
 
 /// Pieces to send in order. The pieces are shared by reference count, never joined.
 #[derive(Debug, Default)]
 pub struct WriteQueue {
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     bytes: usize,
 }
 
@@ -18,7 +20,8 @@ impl WriteQueue {
     }
 
     /// Adds a piece at the end.
-    pub fn push(&mut self, piece: Bytes) {
+    pub fn push(&mut self, piece: impl Into<Piece>) {
+        let piece = piece.into();
         if !piece.is_empty() {
             self.bytes += piece.len();
             self.pieces.push_back(piece);
@@ -41,9 +44,25 @@ impl WriteQueue {
         self.bytes = 0;
     }
 
-    /// The pieces that wait, in order.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(|piece| &piece[..])
+    /// The pieces at the front that are in memory, in order.
+    pub(super) fn memory_pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map_while(|piece| match piece {
+            Piece::Memory(bytes) => Some(&bytes[..]),
+            Piece::File(_) => None,
+        })
+    }
+
+    /// The piece at the front, if it is in a file.
+    pub(super) fn front_file(&self) -> Option<&FileSlice> {
+        match self.pieces.front()? {
+            Piece::Memory(_) => None,
+            Piece::File(slice) => Some(slice),
+        }
+    }
+
+    /// How many pieces wait.
+    pub(super) fn count(&self) -> usize {
+        self.pieces.len()
     }
 
     /// Removes the first `sent` bytes.
@@ -53,7 +72,10 @@ impl WriteQueue {
         while 0 < sent {
             let piece = self.pieces.front_mut().expect("the sum of the pieces is self.bytes");
             if sent < piece.len() {
-                piece.advance(sent);
+                match piece {
+                    Piece::Memory(bytes) => bytes.advance(sent),
+                    Piece::File(slice) => slice.advance(sent),
+                }
                 return;
             }
             sent -= piece.len();
@@ -62,8 +84,8 @@ impl WriteQueue {
     }
 }
 
-impl Extend<Bytes> for WriteQueue {
-    fn extend<I: IntoIterator<Item = Bytes>>(&mut self, pieces: I) {
+impl<P: Into<Piece>> Extend<P> for WriteQueue {
+    fn extend<I: IntoIterator<Item = P>>(&mut self, pieces: I) {
         pieces.into_iter().for_each(|piece| self.push(piece));
     }
 }
@@ -80,7 +102,7 @@ mod tests {
         queue.extend([Bytes::from_static(b"abc"), Bytes::new(), Bytes::from_static(b"defg")]);
         assert_eq!(queue.bytes(), 7);
         queue.advance(4);
-        assert_eq!(queue.pieces().collect::<Vec<_>>(), [b"efg"]);
+        assert_eq!(queue.memory_pieces().collect::<Vec<_>>(), [b"efg"]);
         queue.advance(3);
         assert!(queue.is_empty() && queue.bytes() == 0);
     }

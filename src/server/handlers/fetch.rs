@@ -134,7 +134,10 @@ impl Server {
     }
 
     async fn fetch_once(&self, owners: &[Owner], max_bytes: usize, answers: &mut [Answer]) -> Probed {
+        let all: usize = owners.iter().map(|owner| owner.parts.len()).sum();
         let ask = |owner: &Owner| {
+            // Each shard fills its part of the response: what all find in excess would be read in vain.
+            let max_bytes = max_bytes * owner.parts.len() / all;
             let parts = FetchParts { max_bytes, parts: owner.parts.clone() };
             self.shard().ask(owner.shard, ShardRequest::Fetch(parts))
         };

@@ -172,7 +172,7 @@ fn encode(context: &RequestContext, answers: Vec<PartitionAnswer>) -> Frame {
         }
     }
     let response = ProduceResponse { topics, throttle_time_ms: 0, node_endpoints: Vec::new() };
-    vec![response.encode(context.api_version, context.correlation_id)]
+    vec![response.encode(context.api_version, context.correlation_id).into()]
 }
 
 fn partition_response(index: i32, outcome: Result<Produced, Refusal>) -> ProducePartitionResponse {

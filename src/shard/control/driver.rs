@@ -181,7 +181,12 @@ async fn start_and_serve(
     let shard_count = mesh.executors() - 1;
     let disk = DirectDisk::new();
     let found = directories::prepare(&disk, &config, shard_count, &mut prng).await?;
-    let env_config = EnvConfig { cache_bytes: CACHE_BYTES, open_files: OPEN_FILES, seed: prng.next_u64() };
+    let env_config = EnvConfig {
+        cache_bytes: CACHE_BYTES,
+        open_files: OPEN_FILES,
+        sends_files: false,
+        seed: prng.next_u64(),
+    };
     let env = LogEnv::new(disk, env_config);
     let parent = config.metadata_log_dir.clone();
     let (mut meta_log, mut image) =

@@ -1,8 +1,8 @@
 //! The Fetch response.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
-use crate::types::{ErrorCode, LeaderEpoch, NodeId, Offset, ProducerId};
+use crate::types::{ErrorCode, LeaderEpoch, NodeId, Offset, Piece, ProducerId};
 use crate::wire::frame::LENGTH_LEN;
 use crate::wire::header::encode_response_header;
 use crate::wire::primitives::{Form, put_uvarint};
@@ -11,7 +11,7 @@ use crate::wire::{CurrentLeader, NodeEndpoint, TopicRef};
 use super::{LOG_START_OFFSET_FROM, NODE_ENDPOINTS_FROM, RACK_FROM, SESSION_FROM, TOPIC_ID_FROM, form, row};
 
 /// A Fetch response. A version that has not got a field leaves it out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FetchResponse {
     /// How long the client should be silent, in ms.
     pub throttle_time_ms: i32,
@@ -26,7 +26,7 @@ pub struct FetchResponse {
 }
 
 /// The answers for one topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FetchTopicResponse {
     /// The topic.
     pub topic: TopicRef,
@@ -35,7 +35,7 @@ pub struct FetchTopicResponse {
 }
 
 /// The answer for one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FetchPartitionResponse {
     /// The partition's index, as in the request.
     pub partition: i32,
@@ -58,7 +58,7 @@ pub struct FetchPartitionResponse {
     /// The replica to read from instead, or -1; from version 11 on.
     pub preferred_read_replica: NodeId,
     /// The batches: pieces of the log, sent one behind the other.
-    pub records: Vec<Bytes>,
+    pub records: Vec<Piece>,
 }
 
 impl FetchPartitionResponse {
@@ -81,7 +81,7 @@ impl FetchPartitionResponse {
 
     /// Bytes of the batches.
     pub fn records_len(&self) -> usize {
-        self.records.iter().map(Bytes::len).sum()
+        self.records.iter().map(Piece::len).sum()
     }
 }
 
@@ -115,7 +115,7 @@ pub struct AbortedTransaction {
 impl FetchResponse {
     /// The whole frame, length and header first, as pieces to be sent one behind the other. The records
     /// among them are those that were handed in, not copies.
-    pub fn encode(self, version: i16, correlation_id: i32) -> Vec<Bytes> {
+    pub fn encode(self, version: i16, correlation_id: i32) -> Vec<Piece> {
         let mut pieces = Pieces::new(&self);
         encode_response_header(&mut pieces.fields, row(), version, correlation_id);
         self.encode_body(version, &mut pieces);
@@ -209,7 +209,7 @@ fn encode_partition_tags(
 struct Pieces {
     fields: BytesMut,
     /// Records, each with how many bytes of the fields stand before it.
-    records: Vec<(usize, Bytes)>,
+    records: Vec<(usize, Piece)>,
 }
 
 impl Pieces {
@@ -225,13 +225,13 @@ impl Pieces {
         Self { fields, records: Vec::with_capacity(chunks) }
     }
 
-    fn put_records(&mut self, chunks: Vec<Bytes>) {
+    fn put_records(&mut self, chunks: Vec<Piece>) {
         let position = self.fields.len();
         self.records
             .extend(chunks.into_iter().filter(|chunk| !chunk.is_empty()).map(|chunk| (position, chunk)));
     }
 
-    fn finish(mut self) -> Vec<Bytes> {
+    fn finish(mut self) -> Vec<Piece> {
         let records_len: usize = self.records.iter().map(|(_, chunk)| chunk.len()).sum();
         let length = self.fields.len() - LENGTH_LEN + records_len;
         let length = i32::try_from(length).expect("fetch.max.bytes keeps a response below 2 GiB");
@@ -241,13 +241,13 @@ impl Pieces {
         let mut written = 0;
         for (position, chunk) in self.records {
             if written < position {
-                pieces.push(fields.split_to(position - written));
+                pieces.push(fields.split_to(position - written).into());
                 written = position;
             }
             pieces.push(chunk);
         }
         if !fields.is_empty() {
-            pieces.push(fields);
+            pieces.push(fields.into());
         }
         pieces
     }
