@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cpus::CpuList;
+use super::dynamic::DynamicLayers;
 use super::error::{ConfigError, ConfigErrors, Notice, Origin};
 use super::listener::{self, Listener, SecurityProtocol};
 use super::settings::{Settings, Sources};
@@ -36,6 +37,8 @@ pub struct BrokerConfig {
     pub topic_creation: TopicCreation,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
+    /// `max.request.partition.size.limit`.
+    pub request_partitions_max: i32,
     /// `max.incremental.fetch.session.cache.slots`, all shards together.
     pub fetch_session_slots: usize,
     /// `producer.id.expiration.ms`.
@@ -44,7 +47,10 @@ pub struct BrokerConfig {
     pub shutdown_timeout: Duration,
     /// What topics inherit.
     pub topic_defaults: TopicDefaults,
+    /// What is in force: the dynamic layers over what the broker was started with.
     settings: Settings,
+    static_settings: Settings,
+    dynamic: DynamicLayers,
 }
 
 /// Listeners, connections and requests.
@@ -144,6 +150,39 @@ impl BrokerConfig {
         &self.settings
     }
 
+    /// What this broker was started with, without dynamic changes.
+    pub(super) fn static_settings(&self) -> &Settings {
+        &self.static_settings
+    }
+
+    /// The dynamic changes in force.
+    pub fn dynamic_layers(&self) -> &DynamicLayers {
+        &self.dynamic
+    }
+
+    /// This configuration with other dynamic layers than it has now. Every field that comes from a dynamic
+    /// key has its new value; the others stay until the next start.
+    pub fn with_dynamic(&self, layers: DynamicLayers) -> Self {
+        let settings = self.static_settings.overlaid(&layers);
+        let connections_max = settings.size("max.connections");
+        let connections_per_ip_max = settings.size("max.connections.per.ip");
+        Self {
+            network: NetworkConfig { connections_max, connections_per_ip_max, ..self.network.clone() },
+            producer_id_expiration: millis(&settings, "producer.id.expiration.ms"),
+            topic_defaults: TopicDefaults::of(&settings),
+            settings,
+            dynamic: layers,
+            ..self.clone()
+        }
+    }
+
+    /// The checks that dynamic keys take part in.
+    pub(super) fn check_times(&self) -> Result<(), ConfigErrors> {
+        let mut checks = Checks { settings: &self.settings, errors: Vec::new() };
+        checks.times();
+        if checks.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(checks.errors)) }
+    }
+
     fn of(settings: Settings, node_id: NodeId, cpus: CpuList, network: NetworkConfig) -> Self {
         let log_dirs = settings.list("log.dirs").or_else(|| settings.list("log.dir"));
         let log_dirs: Vec<PathBuf> =
@@ -166,11 +205,15 @@ impl BrokerConfig {
                 delete_enable: settings.boolean("delete.topic.enable"),
             },
             fetch_max_bytes: settings.size("fetch.max.bytes"),
+            request_partitions_max: i32::try_from(settings.integer("max.request.partition.size.limit"))
+                .expect("an INT"),
             fetch_session_slots: settings.size("max.incremental.fetch.session.cache.slots"),
             producer_id_expiration: millis(&settings, "producer.id.expiration.ms"),
             shutdown_timeout: millis(&settings, "corelog.shutdown.timeout.ms"),
             topic_defaults: TopicDefaults::of(&settings),
+            static_settings: settings.clone(),
             settings,
+            dynamic: DynamicLayers::default(),
         }
     }
 }

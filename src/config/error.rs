@@ -23,6 +23,10 @@ pub enum Origin {
     Environment(Arc<str>),
     /// `--override` on the command line.
     Override,
+    /// The cluster-wide default of the running brokers (KIP-226).
+    DynamicDefault,
+    /// This running broker's own value (KIP-226).
+    DynamicBroker,
 }
 
 impl fmt::Display for Origin {
@@ -33,6 +37,8 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{path}:{line}"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Override => f.write_str("--override"),
+            Self::DynamicDefault => f.write_str("dynamic default of the brokers"),
+            Self::DynamicBroker => f.write_str("dynamic configuration of this broker"),
         }
     }
 }

@@ -75,6 +75,8 @@ pub enum Bounds {
     GzipLevel,
     /// One of these texts; for a list, each entry is.
     OneOf(&'static [&'static str]),
+    /// `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration (KIP-1106).
+    OffsetReset,
 }
 
 impl fmt::Display for Bounds {
@@ -86,6 +88,7 @@ impl fmt::Display for Bounds {
             Self::Fraction => f.write_str("0 to 1"),
             Self::GzipLevel => f.write_str("-1, or 1 to 9"),
             Self::OneOf(texts) => f.write_str(&texts.join(", ")),
+            Self::OffsetReset => f.write_str("earliest, latest, by_duration:PnDTnHnMn.nS"),
         }
     }
 }
@@ -252,6 +255,11 @@ impl Key {
         self
     }
 
+    pub(super) const fn offset_reset(mut self) -> Self {
+        self.bounds = Bounds::OffsetReset;
+        self
+    }
+
     pub(super) const fn nonempty(mut self) -> Self {
         self.nonempty = true;
         self
@@ -351,9 +359,44 @@ impl Key {
             Bounds::OneOf(allowed) if !allowed.contains(&text) => {
                 Err(BadValue(format!("String must be one of: {}", allowed.join(", "))))
             }
+            Bounds::OffsetReset if !is_offset_reset(text) => {
+                Err(BadValue(format!("String must be one of: {}", self.bounds)))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// `ShareGroupAutoOffsetResetStrategy.Validator`
+fn is_offset_reset(text: &str) -> bool {
+    matches!(text, "earliest" | "latest") || text.strip_prefix("by_duration:").is_some_and(is_duration)
+}
+
+/// Whether a text is a duration of ISO 8601 as Java reads it, without a sign.
+fn is_duration(text: &str) -> bool {
+    let Some(text) = text.strip_prefix('P') else { return false };
+    let (days, time) = text.split_once('T').map_or((text, None), |(days, time)| (days, Some(time)));
+    let has_days = !days.is_empty();
+    let has_time = time.is_some_and(|time| !time.is_empty());
+    (has_days || has_time)
+        && (!has_days || has_amounts(days, "D"))
+        && time.is_none_or(|time| has_amounts(time, "HMS"))
+}
+
+/// Whether a text is a sequence of numbers, each with a unit, in the order of `units`; only seconds have
+/// a fraction.
+fn has_amounts(text: &str, units: &str) -> bool {
+    let mut rest = text;
+    for unit in units.chars() {
+        let Some((amount, after)) = rest.split_once(unit) else { continue };
+        let (whole, fraction) = amount.split_once('.').unwrap_or((amount, "0"));
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(fraction) || (amount.contains('.') && unit != 'S') {
+            return false;
+        }
+        rest = after;
+    }
+    rest.is_empty() && !text.is_empty()
 }
 
 fn check_boolean(text: &str) -> Result<Value, BadValue> {
@@ -395,6 +438,19 @@ mod tests {
             (Key::list("l", ""), "a,,b", Err("The list has an empty entry")),
             (Key::text("t", "").one_of(&["x"]), "y", Err("String must be one of: x")),
         ];
+        for (text, is_allowed) in [
+            ("earliest", true),
+            ("by_duration:P1DT2H", true),
+            ("by_duration:PT0.5S", true),
+            ("by_duration:P", false),
+            ("by_duration:PT", false),
+            ("by_duration:P-1D", false),
+            ("by_duration:PT1.5H", false),
+            ("newest", false),
+        ] {
+            let key = Key::text("t", "").offset_reset();
+            assert_eq!(key.check(text).is_ok(), is_allowed, "{text}");
+        }
         for (key, text, expected) in cases {
             let found = key.check(text);
             assert_eq!(found, expected.map_err(|reason| BadValue(reason.to_owned())), "{} {text}", key.name);

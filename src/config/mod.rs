@@ -7,21 +7,29 @@
 
 mod broker;
 mod cpus;
+mod describe;
+mod dynamic;
 mod error;
+mod group;
 mod key;
 pub mod keys;
 mod listener;
 pub mod properties;
 mod settings;
+mod source;
 mod topic;
 
 pub use broker::{BrokerConfig, NetworkConfig, ShardsConfig, StorageConfig, TopicCreation};
 pub use cpus::CpuList;
+pub use describe::{ConfigSynonym, DescribedConfig};
+pub use dynamic::{DynamicLayers, DynamicOverrides, DynamicScope};
 pub use error::{ConfigError, ConfigErrors, Notice, Origin};
+pub use group::GroupOverrides;
 pub use key::{BadValue, Bounds, DynamicMode, Key, Kind, Support, Synonym, Value};
 pub use listener::{Listener, SecurityProtocol};
 pub use settings::{BUILT_IN, ConfigFile, Settings, Sources};
+pub use source::ConfigSource;
 pub use topic::{
-    AcksDurability, CompressionType, ConfigEntry, ConfigSource, MessageTimestampType, TopicConfig,
-    TopicDefaults, TopicOverrides, validate_topic_override,
+    AcksDurability, CompressionType, ConfigEntry, MessageTimestampType, TopicConfig, TopicDefaults,
+    TopicOverrides, validate_topic_override,
 };

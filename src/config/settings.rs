@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::dynamic::DynamicLayers;
 use super::error::{ConfigError, ConfigErrors, Notice, Origin};
-use super::key::{Key, Support, Value};
+use super::key::{DynamicMode, Key, Support, Value};
 use super::{keys, properties};
 
 /// Used when no file is given: a broker for this host only, with its data beside it.
@@ -80,6 +81,24 @@ impl Settings {
             }
         }
         if errors.is_empty() { Ok((Self(settings), notices)) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// These settings with dynamic ones over them, a broker's own over those of all brokers. A value that
+    /// breaks its key's rules, as after a downgrade, counts as absent.
+    pub(super) fn overlaid(&self, layers: &DynamicLayers) -> Self {
+        let mut merged = self.0.clone();
+        for (overrides, origin) in
+            [(&layers.cluster, Origin::DynamicDefault), (&layers.broker, Origin::DynamicBroker)]
+        {
+            for (name, text) in overrides {
+                let dynamic = keys::broker_key(name).filter(|key| key.dynamic != DynamicMode::ReadOnly);
+                if let Some((key, Ok(value))) = dynamic.map(|key| (key, key.check(text))) {
+                    let text = text.trim().to_owned();
+                    merged.insert(key.name, Setting { text, value, origin: origin.clone() });
+                }
+            }
+        }
+        Self(merged)
     }
 
     /// Where the key's value comes from.

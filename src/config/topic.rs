@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::key::{Key, Support, Value};
 use super::keys;
 use super::settings::Settings;
+use super::source::ConfigSource;
 
 /// Overrides of one topic, by key; every entry passed [`validate_topic_override`].
 pub type TopicOverrides = BTreeMap<String, String>;
@@ -82,28 +83,6 @@ pub struct TopicConfig {
     pub segment_ms: i64,
     pub unclean_leader_election_enable: bool,
     pub acks_durability: AcksDurability,
-}
-
-/// Where an effective value comes from (`DescribeConfigsResponse`, `ConfigSource`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigSource {
-    /// An override of this topic.
-    DynamicTopic,
-    /// The broker's file, environment or command line.
-    StaticBroker,
-    /// Nobody set it.
-    Default,
-}
-
-impl ConfigSource {
-    /// The number on the wire.
-    pub fn code(self) -> i8 {
-        match self {
-            Self::DynamicTopic => 1,
-            Self::StaticBroker => 4,
-            Self::Default => 5,
-        }
-    }
 }
 
 /// One effective value with its source.
@@ -201,7 +180,7 @@ impl TopicDefaults {
 /// else the topic key's own default.
 fn default_of(key: &'static Key, settings: &Settings) -> TopicDefault {
     let set = key.synonyms.iter().find(|synonym| settings.is_set(synonym.broker_key));
-    let source = if set.is_some() { ConfigSource::StaticBroker } else { ConfigSource::Default };
+    let source = set.map_or(ConfigSource::Default, |set| ConfigSource::of(&settings.origin(set.broker_key)));
     let text = set.and_then(|synonym| {
         let text = settings.text(synonym.broker_key)?;
         match text.parse::<i64>() {

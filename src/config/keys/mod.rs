@@ -3,6 +3,7 @@
 //! A new key is a row in one table (and, when a topic can override it, one in `topic`). Names, types, bounds
 //! and defaults of Kafka's keys are those of Kafka 4.3, pinned by a golden file.
 
+mod group;
 mod groups;
 mod identity;
 mod network;
@@ -10,6 +11,7 @@ mod own;
 mod quotas;
 mod replication;
 mod storage;
+mod throttles;
 mod topic;
 mod transactions;
 
@@ -65,6 +67,21 @@ pub fn broker_keys() -> impl Iterator<Item = &'static Key> {
 /// The keys of a topic.
 pub fn topic_keys() -> impl Iterator<Item = &'static Key> {
     topic::KEYS.iter()
+}
+
+/// The keys of a group.
+pub fn group_keys() -> impl Iterator<Item = &'static Key> {
+    group::KEYS.iter()
+}
+
+/// The group key with this name.
+pub fn group_key(name: &str) -> Option<&'static Key> {
+    group_keys().find(|key| key.name == name)
+}
+
+/// The broker key with this name, those included that exist only as dynamic ones.
+pub fn dynamic_key(name: &str) -> Option<&'static Key> {
+    broker_key(name).or_else(|| throttles::KEYS.iter().find(|key| key.name == name))
 }
 
 /// The broker key with this name.
@@ -144,7 +161,7 @@ mod tests {
         for key in broker_keys() {
             assert!(names.insert(key.name), "{} is there twice", key.name);
         }
-        for key in broker_keys().chain(topic_keys()) {
+        for key in broker_keys().chain(topic_keys()).chain(group_keys()).chain(throttles::KEYS) {
             if let Some(default) = key.default {
                 assert!(key.check(default).is_ok(), "{}: its default breaks its bounds", key.name);
             }

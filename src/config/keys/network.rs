@@ -6,7 +6,7 @@ const SECURITY_PROTOCOLS: &[&str] = &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SAS
 
 keys! {
     /// Addresses to listen on, as `NAME://host:port`. An empty host listens on every address.
-    "listeners" => list.default("PLAINTEXT://:9092").nonempty().per_broker();
+    "listeners" => list.default("PLAINTEXT://:9092").nonempty();
 
     /// Addresses told to clients, as `NAME://host:port`. Unset: `listeners`, with this host's name for an
     /// empty host.
@@ -14,7 +14,7 @@ keys! {
 
     /// Which protocol each listener name speaks, as `NAME:PROTOCOL`. Only PLAINTEXT exists so far.
     "listener.security.protocol.map" => text
-        .default("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL").per_broker();
+        .default("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL");
 
     /// The listener that brokers use among themselves.
     "inter.broker.listener.name" => text;
@@ -75,7 +75,7 @@ keys! {
     "max.connections.per.ip" => int.default("2147483647").at_least(0).cluster_wide();
 
     /// Other limits for some addresses, as `host:count,...`; host names are resolved at the start.
-    "max.connections.per.ip.overrides" => text.default("").cluster_wide();
+    "max.connections.per.ip.overrides" => text.default("");
 
     /// Most connections accepted in a second.
     "max.connection.creation.rate" => int.default("2147483647").at_least(0).cluster_wide()

@@ -10,7 +10,7 @@ keys! {
     "log.dir" => list.default("/tmp/kafka-logs").nonempty();
 
     /// Log directories that get no new partition; `*` for all.
-    "cordoned.log.dirs" => list.default("").per_broker();
+    "cordoned.log.dirs" => list.default("").inert("every log directory takes new partitions");
 
     /// Partitions of a topic that is created without a count.
     "num.partitions" => int.default("1").at_least(1);
