@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::alter_configs::{self, check_value_size};
 use super::events::{
     ApiError, CreateTopicResult, CreateTopics, CreatedTopic, NewTopic, ReplicaAssignment, Response, Token,
 };
 use super::placement::{DirectoryLoads, ReplicaStripe, takes_partitions};
-use super::topic_configs::{self, check_value_size};
-use super::{Controller, ControllerConfig, RECORDS_PER_OPERATION_MAX, check_operation_size, new_topic_id};
-use crate::config::TopicOverrides;
+use super::{Controller, RECORDS_PER_OPERATION_MAX, check_operation_size, new_topic_id};
+use crate::config::{BrokerConfig, TopicOverrides};
 use crate::metadata::records::{PartitionRecord, TopicRecord};
 use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord};
 use crate::types::{ErrorCode, LeaderEpoch, NodeId, Prng, TopicId, TopicName};
@@ -19,7 +19,7 @@ const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 impl Controller {
     /// Creates topics, each on its own.
     pub fn handle_create_topics(&mut self, token: Token, request: &CreateTopics) {
-        let mut plan = TopicsPlan::new(&self.config, &self.image, &mut self.prng);
+        let mut plan = TopicsPlan::new(&self.broker, &self.image, &mut self.prng);
         let (results, records) = plan.plan_request(request);
         if !request.validate_only {
             self.append(records);
@@ -28,19 +28,19 @@ impl Controller {
     }
 }
 
-/// The creation of the topics of one request.
-struct TopicsPlan<'a> {
-    config: &'a ControllerConfig,
-    image: &'a MetadataImage,
+/// The creation of the topics of one request, or of partitions of them.
+pub(super) struct TopicsPlan<'a> {
+    config: &'a BrokerConfig,
+    pub(super) image: &'a MetadataImage,
     prng: &'a mut Prng,
-    stripe: ReplicaStripe,
-    loads: DirectoryLoads,
+    pub(super) stripe: ReplicaStripe,
+    pub(super) loads: DirectoryLoads,
     /// Topics by the name that metrics would give them, as far as that name is ambiguous.
     collisions: BTreeMap<String, TopicName>,
 }
 
 impl<'a> TopicsPlan<'a> {
-    fn new(config: &'a ControllerConfig, image: &'a MetadataImage, prng: &'a mut Prng) -> Self {
+    pub(super) fn new(config: &'a BrokerConfig, image: &'a MetadataImage, prng: &'a mut Prng) -> Self {
         let stripe = ReplicaStripe::new(image, prng);
         let ambiguous = image.topics().map(|topic| topic.name()).filter(|name| is_ambiguous(name));
         let collisions = ambiguous.map(|name| (name.collision_key(), name.clone())).collect();
@@ -121,7 +121,7 @@ impl<'a> TopicsPlan<'a> {
             configs: self.config.topic_defaults.entries(&overrides),
         };
         records.push(TopicRecord { name: name.to_string(), topic_id: id }.into());
-        records.extend(topic_configs::set_records(&name, &overrides));
+        records.extend(alter_configs::set_records(&name, &overrides));
         self.loads.start_topic();
         for (partition, replicas) in partitions.into_iter().enumerate() {
             records.push(self.partition_record(id, partition as i32, replicas).into());
@@ -219,7 +219,7 @@ impl<'a> TopicsPlan<'a> {
         Ok(partitions.into_values().collect())
     }
 
-    fn check_assigned_brokers(&self, assignment: &ReplicaAssignment) -> Result<(), ApiError> {
+    pub(super) fn check_assigned_brokers(&self, assignment: &ReplicaAssignment) -> Result<(), ApiError> {
         let ReplicaAssignment { partition, brokers } = assignment;
         let invalid = |message| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
         if brokers.is_empty() {
@@ -258,7 +258,7 @@ impl<'a> TopicsPlan<'a> {
         self.broker(id).is_active()
     }
 
-    fn partition_record(
+    pub(super) fn partition_record(
         &mut self,
         topic_id: TopicId,
         partition: i32,

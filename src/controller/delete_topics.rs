@@ -11,7 +11,7 @@ use crate::types::{ErrorCode, Uuid};
 impl Controller {
     /// Deletes topics by name or id, each on its own.
     pub fn handle_delete_topics(&mut self, token: Token, request: &DeleteTopics) {
-        let mut results = if self.config.topic_creation.delete_enable {
+        let mut results = if self.broker.topic_creation.delete_enable {
             plan(&self.image, request)
         } else {
             refuse_all(request)

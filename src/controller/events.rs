@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::config::ConfigEntry;
-use crate::metadata::MetadataDelta;
 use crate::metadata::records::{ListenerEndpoint, SupportedFeature};
+use crate::metadata::{ConfigResource, MetadataDelta};
 use crate::types::{DirectoryId, ErrorCode, NodeId, Offset, ProducerId, TopicId, Uuid};
 
 /// The driver's name for one request; comes back with the reply.
@@ -34,8 +34,10 @@ pub enum Response {
     CreateTopics(Vec<CreateTopicResult>),
     /// To [`DeleteTopics`]: one entry per name or id, in the order of the request.
     DeleteTopics(Vec<DeleteTopicResult>),
-    /// To [`AlterTopicConfigs`]: one entry per topic, in the order of the request.
-    AlterTopicConfigs(Vec<AlterTopicConfigsResult>),
+    /// To [`CreatePartitions`]: one entry per name, in the order of the request.
+    CreatePartitions(Vec<CreatePartitionsResult>),
+    /// To [`AlterConfigs`]: one entry per resource, in the order of the request.
+    AlterConfigs(Vec<AlterConfigsResult>),
     /// To [`AllocateProducerIds`].
     AllocateProducerIds(Result<ProducerIdBlock, ApiError>),
     /// To [`RegisterBroker`]: the broker's epoch.
@@ -58,7 +60,8 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    /// A refusal with Kafka's error and a text.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
@@ -164,22 +167,62 @@ pub struct DeleteTopicResult {
     pub result: Result<(), ApiError>,
 }
 
-/// Changes of topics' overrides (IncrementalAlterConfigs).
+/// Partitions to be added to topics (CreatePartitions v0 to v3).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AlterTopicConfigs {
-    /// The topics, each on its own; the changes of one are made all or none.
-    pub topics: Vec<TopicConfigChanges>,
+pub struct CreatePartitions {
+    /// The topics, each on its own.
+    pub topics: Vec<MorePartitions>,
+    /// Whether to check everything and create nothing.
+    pub validate_only: bool,
+}
+
+/// How many partitions one topic is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MorePartitions {
+    /// The topic's name.
+    pub topic: String,
+    /// The number of partitions afterwards.
+    pub count: i32,
+    /// The brokers of each new partition, the preferred leader first; `None` leaves them to the controller.
+    pub assignments: Option<Vec<Vec<NodeId>>>,
+}
+
+/// What became of one topic of [`CreatePartitions`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatePartitionsResult {
+    /// The topic's name.
+    pub topic: String,
+    /// Whether the partitions are there, or why not.
+    pub result: Result<(), ApiError>,
+}
+
+/// Changes of resources' configuration (IncrementalAlterConfigs, AlterConfigs).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AlterConfigs {
+    /// The resources, each on its own; the changes of one are made all or none.
+    pub resources: Vec<ResourceChanges>,
     /// Whether to check everything and change nothing.
     pub validate_only: bool,
 }
 
-/// The changes of one topic's overrides.
+/// The changes of one resource's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicConfigChanges {
-    /// The topic's name.
-    pub topic: String,
+pub struct ResourceChanges {
+    /// The topic, broker or group; the broker without a name stands for all of them.
+    pub resource: ConfigResource,
+    /// What becomes of keys that are not named.
+    pub mode: AlterMode,
     /// The changes, at most one per key.
     pub changes: Vec<(String, ConfigChange)>,
+}
+
+/// What a change does to keys that it does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlterMode {
+    /// They stay (IncrementalAlterConfigs).
+    Incremental,
+    /// They go back to their defaults (AlterConfigs).
+    Replace,
 }
 
 /// One change of one key (`AlterConfigOp.OpType`).
@@ -195,11 +238,11 @@ pub enum ConfigChange {
     Subtract(String),
 }
 
-/// What became of one topic of [`AlterTopicConfigs`].
+/// What became of one resource of [`AlterConfigs`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlterTopicConfigsResult {
-    /// The topic's name.
-    pub topic: String,
+pub struct AlterConfigsResult {
+    /// The resource.
+    pub resource: ConfigResource,
     /// Whether all its changes were made, or why none was.
     pub result: Result<(), ApiError>,
 }

@@ -48,7 +48,11 @@
 //! [`MetadataImage::apply_delta`]: crate::metadata::MetadataImage::apply_delta
 //! [`MetadataDelta::control`]: crate::metadata::MetadataDelta::control
 
+mod alter_configs;
+#[cfg(test)]
+mod alter_tests;
 mod brokers;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod directories;
@@ -62,16 +66,16 @@ mod simulation;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod topic_configs;
 
 use std::collections::VecDeque;
 
-use crate::config::{TopicCreation, TopicDefaults};
+use crate::config::BrokerConfig;
 use crate::metadata::features::bootstrap_records;
-use crate::metadata::records::AbortTransactionRecord;
+use crate::metadata::records::{AbortTransactionRecord, CONFIG_RESOURCE_BROKER};
 use crate::metadata::{ImageError, MetadataDelta, MetadataImage, MetadataRecord};
 use crate::types::{ErrorCode, NodeId, Offset, Prng, Uuid};
 
+pub use alter_configs::effective_broker_config;
 pub use events::*;
 pub use producer_ids::PRODUCER_ID_BLOCK_SIZE;
 
@@ -86,10 +90,8 @@ const OPERATION_BYTES_MAX: usize = 7 << 20;
 /// What the controller has to know of the broker's configuration.
 #[derive(Debug, Clone)]
 pub struct ControllerConfig {
-    /// Defaults of new topics, and whether topics may be deleted.
-    pub topic_creation: TopicCreation,
-    /// What topics fall back on, and the rules for their overrides.
-    pub topic_defaults: TopicDefaults,
+    /// What the broker was started with: defaults of new topics, and the rules for configuration.
+    pub broker: BrokerConfig,
     /// Random: ids of new topics follow from it.
     pub seed: u64,
 }
@@ -98,6 +100,8 @@ pub struct ControllerConfig {
 #[derive(Debug)]
 pub struct Controller {
     config: ControllerConfig,
+    /// The broker's configuration with the dynamic changes in the image.
+    broker: BrokerConfig,
     image: MetadataImage,
     prng: Prng,
     /// Every handler adds what its event needs, and the driver drains it before the next event.
@@ -108,7 +112,8 @@ impl Controller {
     /// A controller that goes on from `image`, whose epoch its records will have.
     pub fn new(config: ControllerConfig, image: MetadataImage) -> Self {
         let prng = Prng::new(config.seed);
-        Self { config, image, prng, outputs: VecDeque::new() }
+        let broker = effective_broker_config(&config.broker, &image);
+        Self { config, broker, image, prng, outputs: VecDeque::new() }
     }
 
     /// The image with all decisions, committed or not. Clients must be shown committed images only.
@@ -123,7 +128,16 @@ impl Controller {
 
     /// Applies a record of the metadata log: the only way the controller's durable state changes.
     pub fn replay(&mut self, offset: Offset, record: &MetadataRecord) -> Result<(), ImageError> {
-        self.image.apply(offset, record)
+        self.image.apply(offset, record)?;
+        let may_change_broker = match record {
+            MetadataRecord::Config(config) => config.resource_type == CONFIG_RESOURCE_BROKER,
+            MetadataRecord::EndTransaction(_) => true,
+            _ => false,
+        };
+        if may_change_broker {
+            self.broker = effective_broker_config(&self.config.broker, &self.image);
+        }
+        Ok(())
     }
 
     /// The driver has taken over the log. Bootstraps an empty one, and aborts a transaction that was never

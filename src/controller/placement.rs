@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::events::ApiError;
-use crate::metadata::{BrokerRegistration, MetadataImage};
+use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage};
 use crate::types::{DirectoryId, ErrorCode, NodeId, Prng, Uuid};
 
 /// Goes round the brokers, so that the leaders and the replicas of a topic spread evenly. Racks are not
@@ -82,6 +82,14 @@ impl DirectoryLoads {
     /// Begins with another topic.
     pub(super) fn start_topic(&mut self) {
         self.of_topic.clear();
+    }
+
+    /// Goes on with a topic that has partitions already.
+    pub(super) fn continue_topic(&mut self, topic: &TopicImage) {
+        self.of_topic.clear();
+        for &directory in topic.partitions().iter().flat_map(|partition| &partition.directories) {
+            *self.of_topic.entry(directory).or_default() += 1;
+        }
     }
 
     /// Chooses a directory of `broker` for one more replica of the topic: the one with the fewest replicas of

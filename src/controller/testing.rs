@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::config::{BrokerConfig, ConfigFile, Sources};
+use crate::metadata::ConfigResource;
 use crate::metadata::batch::{BatchPlace, decode_batches, encode_records};
 use crate::metadata::features::supported_features;
 use crate::types::{DirectoryId, LeaderEpoch, Timestamp};
@@ -13,7 +14,7 @@ pub(super) const CLUSTER: &str = "cluster";
 pub(super) fn config(properties: &str) -> ControllerConfig {
     let file = Some(ConfigFile { path: "test.properties", text: properties });
     let (broker, _) = BrokerConfig::load(&Sources { file, host_name: "h", ..Sources::default() }).unwrap();
-    ControllerConfig { topic_creation: broker.topic_creation, topic_defaults: broker.topic_defaults, seed: 7 }
+    ControllerConfig { broker, seed: 7 }
 }
 
 pub(super) fn directories(broker: i32, count: u128) -> Vec<DirectoryId> {
@@ -100,13 +101,32 @@ impl Driver {
         }
     }
 
+    /// Changes the configuration of topic `t`.
     pub(super) fn alter(&mut self, changes: Vec<(&str, ConfigChange)>) -> Result<(), ErrorCode> {
+        let topic = ConfigResource::topic("t");
+        self.alter_resource(topic, AlterMode::Incremental, changes).map_err(|error| error.code)
+    }
+
+    pub(super) fn alter_resource(
+        &mut self,
+        resource: ConfigResource,
+        mode: AlterMode,
+        changes: Vec<(&str, ConfigChange)>,
+    ) -> Result<(), ApiError> {
         let changes = changes.into_iter().map(|(key, change)| (key.to_owned(), change)).collect();
-        let topics = vec![TopicConfigChanges { topic: "t".to_owned(), changes }];
-        let request = AlterTopicConfigs { topics, validate_only: false };
-        self.controller.handle_alter_topic_configs(Token(0), &request);
+        let resources = vec![ResourceChanges { resource, mode, changes }];
+        let request = AlterConfigs { resources, validate_only: false };
+        self.controller.handle_alter_configs(Token(0), &request);
         match self.answer() {
-            Response::AlterTopicConfigs(results) => results[0].result.clone().map_err(|error| error.code),
+            Response::AlterConfigs(mut results) => results.remove(0).result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn create_partitions(&mut self, request: &CreatePartitions) -> Vec<CreatePartitionsResult> {
+        self.controller.handle_create_partitions(Token(0), request);
+        match self.answer() {
+            Response::CreatePartitions(results) => results,
             other => panic!("{other:?}"),
         }
     }

@@ -16,7 +16,7 @@ use super::error::{AppendError, LogError, ReadError};
 use super::flush::FlushOutcome;
 use super::partition_metadata;
 use super::prepare;
-use super::producer_state::ProducerState;
+use super::producer_state::{ProducerState, ProducerSummary};
 use super::read::{OutcomeToSend, ReadOutcome, TimestampOffset};
 use super::read_ahead::ReadAhead;
 use super::recovery::{BrokenRange, OpenWith, RecoveryReport};
@@ -547,6 +547,11 @@ impl<D: Disk> Log<D> {
     /// Producers with sequence state, ascending.
     pub fn active_producers(&self) -> Vec<ProducerId> {
         self.core.state.borrow().producers.producer_ids()
+    }
+
+    /// What is known of each producer with sequence state, ascending by id.
+    pub fn producers(&self) -> Vec<ProducerSummary> {
+        self.core.state.borrow().producers.summaries()
     }
 
     /// Forgets producers that were idle for `producer.id.expiration.ms`.

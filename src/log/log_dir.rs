@@ -224,6 +224,17 @@ impl<D: Disk> LogDir<D> {
         self.store(HIGH_WATERMARKS, |checkpoints| &checkpoints.high_watermarks).await
     }
 
+    /// Makes the log starts of `logs` durable: deleted records stay deleted whatever happens next.
+    pub async fn write_log_starts(&self, logs: &[&Log<D>]) -> Result<(), LogError> {
+        {
+            let mut checkpoints = self.checkpoints.borrow_mut();
+            for log in logs {
+                checkpoints.log_starts.insert(log.topic_partition().clone(), log.log_start_offset());
+            }
+        }
+        self.store(LOG_STARTS, |checkpoints| &checkpoints.log_starts).await
+    }
+
     /// Writes the checkpoints and, if every partition in the directory was recovered since the last crash,
     /// the clean-shutdown marker. All `logs` were closed cleanly before.
     pub async fn close_clean(

@@ -53,6 +53,7 @@ pub use flush::FlushOutcome;
 pub use log::Log;
 pub use log_dir::{CheckpointedLog, LogDir};
 pub use meta_properties::MetaProperties;
+pub use producer_state::ProducerSummary;
 pub use read::{OutcomeToSend, ReadOutcome, TimestampOffset};
 pub use recovery::{BrokenRange, OpenWith, RecoveryReport, Truncation};
 pub use verify::VerifyReport;

@@ -98,6 +98,13 @@ impl<Token> ConnectionQuotas<Token> {
         }
     }
 
+    /// The limits changed. Connections beyond them stay; those that wait and have room now are admitted.
+    pub fn handle_limits(&mut self, total: usize, per_ip: usize) {
+        self.limits.total = total;
+        self.limits.per_ip = per_ip;
+        self.admit_waiting();
+    }
+
     /// A connection was accepted and asks to be served.
     pub fn handle_arrival(&mut self, token: Token, peer: Peer) {
         let peer = Peer { ip: peer.ip.to_canonical(), ..peer };
@@ -121,6 +128,10 @@ impl<Token> ConnectionQuotas<Token> {
             let of_shard = self.unprotected.get_mut(&peer.shard).expect("its shard is counted");
             *of_shard = of_shard.checked_sub(1).expect("only admitted connections depart");
         }
+        self.admit_waiting();
+    }
+
+    fn admit_waiting(&mut self) {
         // One that its address refuses leaves its place to the next.
         while self.total < self.limits.total
             && let Some((token, peer)) = self.waiting.pop_front()
@@ -194,6 +205,18 @@ mod tests {
         let replies = outputs(&mut quotas);
         assert_eq!(replies[..3], [admitted(5), admitted(6), admitted(7)]);
         assert_eq!(replies[3], Output::Reply(8, Verdict::Refused { max: 3 }), "the limit of this address");
+    }
+
+    #[test]
+    fn a_raised_limit_admits_those_that_wait() {
+        let mut quotas = ConnectionQuotas::new(limits(1, usize::MAX));
+        (1..5).for_each(|token| quotas.handle_arrival(token, peer(token as u8, 0)));
+        assert_eq!(outputs(&mut quotas), [admitted(1)]);
+        quotas.handle_limits(3, usize::MAX);
+        assert_eq!(outputs(&mut quotas), [admitted(2), admitted(3)]);
+        quotas.handle_limits(1, usize::MAX);
+        quotas.handle_departure(peer(1, 0));
+        assert_eq!(outputs(&mut quotas), [], "two are open where one may be");
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -100,6 +102,51 @@ impl Server {
             ApiKey::DeleteTopics => {
                 let request = decode::<DeleteTopicsRequest>(body, version)?;
                 later(context, async move { server.delete_topics(version, request).await })
+            }
+            _ => return self.start_admin(context, body),
+        })
+    }
+
+    /// The APIs that administrators use.
+    fn start_admin(self: &Rc<Self>, context: RequestContext, body: Bytes) -> Result<Answer, CloseReason> {
+        let version = context.api_version;
+        let server = Rc::clone(self);
+        Ok(match context.api.key {
+            ApiKey::CreatePartitions => {
+                let request = decode::<CreatePartitionsRequest>(body, version)?;
+                later(context, async move { server.create_partitions(request).await })
+            }
+            ApiKey::DeleteRecords => {
+                let request = decode::<DeleteRecordsRequest>(body, version)?;
+                later(context, async move { server.delete_records(request).await })
+            }
+            ApiKey::DescribeConfigs => {
+                let request = decode::<DescribeConfigsRequest>(body, version)?;
+                Answer::Now(context.encode(&self.describe_configs(&request))?)
+            }
+            ApiKey::AlterConfigs => {
+                let request = decode::<AlterConfigsRequest>(body, version)?;
+                later(context, async move { server.alter_configs(request).await })
+            }
+            ApiKey::IncrementalAlterConfigs => {
+                let request = decode::<IncrementalAlterConfigsRequest>(body, version)?;
+                later(context, async move { server.incremental_alter_configs(request).await })
+            }
+            ApiKey::ListConfigResources => {
+                let request = decode::<ListConfigResourcesRequest>(body, version)?;
+                Answer::Now(context.encode(&self.list_config_resources(&context, &request))?)
+            }
+            ApiKey::DescribeTopicPartitions => {
+                let request = decode::<DescribeTopicPartitionsRequest>(body, version)?;
+                Answer::Now(context.encode(&self.describe_topic_partitions(&request))?)
+            }
+            ApiKey::DescribeLogDirs => {
+                let request = decode::<DescribeLogDirsRequest>(body, version)?;
+                later(context, async move { server.describe_log_dirs(request).await })
+            }
+            ApiKey::DescribeProducers => {
+                let request = decode::<DescribeProducersRequest>(body, version)?;
+                later(context, async move { server.describe_producers(request).await })
             }
             other => {
                 let api_key = other as i16;

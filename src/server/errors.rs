@@ -15,6 +15,7 @@ pub(super) fn partition_error_code(error: &PartitionError) -> ErrorCode {
         PartitionError::Corrupt(_) => ErrorCode::CorruptMessage,
         PartitionError::Storage(_) => ErrorCode::KafkaStorageError,
         PartitionError::TimedOut => ErrorCode::RequestTimedOut,
+        PartitionError::Policy(_) => ErrorCode::PolicyViolation,
         PartitionError::Unsupported(_) => ErrorCode::UnsupportedVersion,
     }
 }

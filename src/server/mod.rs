@@ -68,7 +68,7 @@ impl Server {
         &self.shard
     }
 
-    fn config(&self) -> &BrokerConfig {
+    fn config(&self) -> Rc<BrokerConfig> {
         self.shard.config()
     }
 

@@ -27,7 +27,7 @@ impl Shard {
     /// Runs the background work for as long as the shard lives.
     pub async fn run_background(self: Rc<Self>) {
         self.started().await;
-        let storage = self.config.storage.clone();
+        let storage = self.config().storage.clone();
         let now = time::monotonic_now();
         let mut next = Schedule { retention: now + INITIAL_DELAY, idle: now + IDLE_AFTER };
         while !self.closing.is_cancelled() {

@@ -32,7 +32,7 @@ impl Shard {
     /// Checkpoints logs for as long as the shard lives.
     pub async fn run_checkpoints(self: Rc<Self>) {
         self.started().await;
-        let interval = self.config.storage.recovery_point_checkpoint_interval;
+        let interval = self.config().storage.recovery_point_checkpoint_interval;
         let mut next = time::monotonic_now() + interval;
         // What recovery walked over, it would walk over again.
         let recovered = self.open_partitions().values().map(|of| of.log.bytes_since_checkpoint()).sum();

@@ -46,7 +46,7 @@ impl Shard {
     pub async fn admit_connection(self: &Rc<Self>, peer: Peer) -> Result<ConnectionSlot, TooManyConnections> {
         assert_eq!(peer.shard, self.id, "a shard asks for its own connections");
         let verdict = self.ask(COUNTING, ShardRequest::AdmitConnection(peer));
-        let verdict = if self.connection_limits.is_unlimited() {
+        let verdict = if self.connection_limits.borrow().is_unlimited() {
             Verdict::Admitted
         } else {
             match verdict.await {
@@ -68,6 +68,17 @@ impl Shard {
             self.shed_changed.wait().await;
         }
         self.shed_due.set(self.shed_due.get() - 1);
+    }
+
+    /// Takes up other limits than before.
+    pub(super) fn limit_connections(&self, total: usize, per_ip: usize) {
+        {
+            let mut limits = self.connection_limits.borrow_mut();
+            limits.total = total;
+            limits.per_ip = per_ip;
+        }
+        self.connections.borrow_mut().handle_limits(total, per_ip);
+        self.settle_connections();
     }
 
     pub(super) fn connection_opened(&self, applicant: Applicant, peer: Peer) {

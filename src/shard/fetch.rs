@@ -79,7 +79,8 @@ impl Shard {
         let found = match part.timestamp {
             LATEST => return Ok(without_time(end, partition.leader_epoch())),
             EARLIEST | EARLIEST_LOCAL => {
-                return Ok(without_time(log.log_start_offset(), LeaderEpoch::UNKNOWN));
+                let start = log.log_start_offset();
+                return Ok(without_time(start, log.epoch_for_offset(start).unwrap_or(LeaderEpoch::UNKNOWN)));
             }
             LATEST_TIERED => return Ok(nothing),
             MAX_TIMESTAMP => log.max_timestamp_offset(end).await,

@@ -15,7 +15,7 @@ use super::topic_settings::TopicSettings;
 use super::{OwnDir, Shard};
 use crate::disk::Disk;
 use crate::log::{BrokenRange, CheckpointedLog, LogDir, LogError, RecoveryReport};
-use crate::metadata::records::CONFIG_RESOURCE_TOPIC;
+use crate::metadata::records::{CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_TOPIC};
 use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, TopicImage};
 use crate::rt::file::DirectDisk;
 use crate::rt::sync::Semaphore;
@@ -54,6 +54,7 @@ impl Shard {
         *self.placement.borrow_mut() = start.placement;
         *self.image.borrow_mut() = Rc::new(start.image);
         self.broker_epoch.set(start.broker_epoch);
+        self.reconfigure();
         for directory in start.directories {
             let dir = LogDir::open(self.env.clone(), directory.path.clone()).await?;
             let own = OwnDir { id: directory.id, path: directory.path, dir };
@@ -79,7 +80,7 @@ impl Shard {
 
     /// The partition with its directory, if this shard owns it.
     fn assigned(&self, topic: &TopicImage, registration: &PartitionRegistration) -> Option<Assigned> {
-        let directory = registration.directory_of(self.config.node_id)?;
+        let directory = registration.directory_of(self.node_id())?;
         let dirs = self.dirs.borrow();
         let dir = dirs.iter().find(|dir| dir.id == directory)?;
         Some(Assigned {
@@ -158,8 +159,9 @@ impl Shard {
     fn topic_settings(&self, name: &TopicPartition) -> TopicSettings {
         let image = self.image();
         let overrides = image.topic_configs(name.topic.as_str()).cloned().unwrap_or_default();
-        let effective = self.config.topic_defaults.effective(&overrides);
-        TopicSettings::new(&effective, self.config.producer_id_expiration)
+        let config = self.config();
+        let effective = config.topic_defaults.effective(&overrides);
+        TopicSettings::new(&effective, config.producer_id_expiration)
     }
 
     pub(super) fn begin_apply(&self, delta: Arc<MetadataDelta>) {
@@ -191,6 +193,9 @@ impl Shard {
             let registration = topic.partition(partition).expect("changes name what is in the image");
             self.apply_partition(topic, registration).await;
         }
+        if changes.configs_changed.iter().any(|of| of.resource_type == CONFIG_RESOURCE_BROKER) {
+            self.apply_broker_config().await;
+        }
         for resource in &changes.configs_changed {
             if let Some(topic) = image
                 .topic_by_name(&resource.name)
@@ -200,7 +205,7 @@ impl Shard {
             }
         }
         // Not before: a client that is told of no broker forgets the one it knows, and may never ask again.
-        if image.broker(self.config.node_id).is_some_and(BrokerRegistration::is_active) {
+        if image.broker(self.node_id()).is_some_and(BrokerRegistration::is_active) {
             self.started.cancel();
         }
         self.mesh.post(self.control, Message::Applied(delta.last_offset));
@@ -215,6 +220,16 @@ impl Shard {
         let name = of.name.clone();
         if let Err(error) = self.open(of, false).await {
             tracing::error!(target: "shard", tp = %name, %error, "cannot create the partition's log");
+        }
+    }
+
+    /// Topics inherit from the broker: all of them may have other settings now.
+    async fn apply_broker_config(&self) {
+        self.reconfigure();
+        let partitions: Vec<_> = self.open_partitions().values().cloned().collect();
+        for partition in partitions {
+            partition.configure(self.topic_settings(&partition.name));
+            task::yield_if_needed().await;
         }
     }
 

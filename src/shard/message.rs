@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::log::ProducerSummary;
 use crate::metadata::MetadataDelta;
 use crate::quota::{Peer, Verdict};
 use crate::record::validate::InvalidBatch;
+use crate::shard::admin::{DeleteRecordsPart, DescribedLogDir};
 use crate::shard::control::{ControlReply, ControlRequest, StartShard};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, Piece, Timestamp, TopicId};
 
@@ -111,6 +113,12 @@ pub enum ShardRequest {
     EpochEnds(Vec<EpochEndPart>),
     /// Count a connection, or refuse it; may be answered when another has ended.
     AdmitConnection(Peer),
+    /// Move log starts forward.
+    DeleteRecords(Vec<DeleteRecordsPart>),
+    /// How much each directory of the shard holds.
+    LogDirs,
+    /// Which producers the logs remember.
+    Producers(Vec<PartitionId>),
 }
 
 /// The answers, in the order of the parts asked for.
@@ -128,6 +136,12 @@ pub enum ShardReply {
     EpochEnds(Vec<Result<EpochEnd, PartitionError>>),
     /// To [`ShardRequest::AdmitConnection`].
     AdmitConnection(Verdict),
+    /// To [`ShardRequest::DeleteRecords`]: the log starts.
+    DeleteRecords(Vec<Result<Offset, PartitionError>>),
+    /// To [`ShardRequest::LogDirs`], in the order of the shard's directories.
+    LogDirs(Vec<DescribedLogDir>),
+    /// To [`ShardRequest::Producers`].
+    Producers(Vec<Result<Vec<ProducerSummary>, PartitionError>>),
 }
 
 /// Which acknowledgement a producer waits for (`acks`).
@@ -332,6 +346,9 @@ pub enum PartitionError {
     /// The append was not durable in time; it may still become so.
     #[error("the append was not durable within the request's timeout")]
     TimedOut,
+    /// The topic's configuration forbids it.
+    #[error("{0}")]
+    Policy(String),
     /// What was asked for does not exist in this version of the broker.
     #[error("{0}")]
     Unsupported(String),

@@ -4,6 +4,7 @@
 //! deletes partitions accordingly, serves what the connections of any core ask of its partitions, and runs
 //! the background work of its log directories. It knows the requests of `message`, not Kafka's wire.
 
+mod admin;
 mod background;
 mod checkpoint;
 mod connections;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::BrokerConfig;
+use crate::controller::effective_broker_config;
 use crate::log::{LogDir, LogEnv};
 use crate::metadata::{MetadataDelta, MetadataImage, TopicImage};
 use crate::quota::{ConnectionLimits, ConnectionQuotas};
@@ -36,6 +38,7 @@ use crate::rt::sync::{Notify, OneshotSender, Shutdown, oneshot};
 use crate::rt::task;
 use crate::types::{DirectoryId, ErrorCode, NodeId, Prng, ShardId, TopicId};
 
+pub use admin::{DeleteRecordsPart, DescribedLog, DescribedLogDir};
 pub use connections::{ConnectionSlot, TooManyConnections};
 pub use control::{ControlError, ControlReply, ControlRequest};
 pub use message::{
@@ -55,7 +58,8 @@ pub struct Shard {
     id: ShardId,
     /// The mesh index of the control executor.
     control: usize,
-    config: Rc<BrokerConfig>,
+    /// Replaced as a whole when a dynamic key changes.
+    config: RefCell<Rc<BrokerConfig>>,
     mesh: Mesh<Message>,
     env: LogEnv<DirectDisk>,
     dirs: RefCell<Vec<Rc<OwnDir>>>,
@@ -80,7 +84,7 @@ pub struct Shard {
     checkpoint_due: Notify,
     broker_epoch: Cell<i64>,
     prng: RefCell<Prng>,
-    connection_limits: ConnectionLimits,
+    connection_limits: RefCell<ConnectionLimits>,
     /// The connections of the whole broker; used on the shard that counts them.
     connections: RefCell<ConnectionQuotas<Applicant>>,
     /// Connections of this shard that have to go for others.
@@ -109,7 +113,7 @@ impl Shard {
         Rc::new(Self {
             id,
             control,
-            config,
+            config: RefCell::new(config),
             mesh,
             env,
             dirs: RefCell::default(),
@@ -131,20 +135,27 @@ impl Shard {
             broker_epoch: Cell::new(-1),
             prng: RefCell::new(prng),
             connections: RefCell::new(ConnectionQuotas::new(connection_limits.clone())),
-            connection_limits,
+            connection_limits: RefCell::new(connection_limits),
             shed_due: Cell::new(0),
             shed_changed: Notify::new(),
         })
     }
 
-    /// The configuration of this broker.
-    pub fn config(&self) -> &BrokerConfig {
-        &self.config
+    /// The configuration of this broker as it is now; whoever keeps it does not see later changes.
+    pub fn config(&self) -> Rc<BrokerConfig> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// Takes up the dynamic configuration that the image holds.
+    fn reconfigure(&self) {
+        let config = effective_broker_config(&self.config(), &self.image());
+        self.limit_connections(config.network.connections_max, config.network.connections_per_ip_max);
+        *self.config.borrow_mut() = Rc::new(config);
     }
 
     /// This broker's id.
     pub fn node_id(&self) -> NodeId {
-        self.config.node_id
+        self.config.borrow().node_id
     }
 
     /// The metadata as far as this shard has applied it.
@@ -155,6 +166,11 @@ impl Shard {
     /// This shard's number.
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// How many shards this broker has.
+    pub fn shard_count(&self) -> usize {
+        self.control
     }
 
     /// This shard's place in the mesh.
@@ -178,10 +194,10 @@ impl Shard {
 
     fn locate(&self, topic: &TopicImage, partition: i32) -> Result<(ShardId, PartitionId), ErrorCode> {
         let image = topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        if image.leader != Some(self.config.node_id) {
+        if image.leader != Some(self.node_id()) {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        let directory = image.directory_of(self.config.node_id).ok_or(ErrorCode::KafkaStorageError)?;
+        let directory = image.directory_of(self.node_id()).ok_or(ErrorCode::KafkaStorageError)?;
         let owner = self.placement.borrow().owner(directory).ok_or(ErrorCode::KafkaStorageError)?;
         Ok((owner, PartitionId { topic_id: topic.id(), partition }))
     }
@@ -232,6 +248,19 @@ impl Shard {
                 task::spawn(async move { reply(ShardReply::ListOffsets(shard.list_offsets(parts).await)) })
                     .detach();
             }
+            ShardRequest::DeleteRecords(parts) => {
+                let shard = Rc::clone(self);
+                task::spawn(async move {
+                    reply(ShardReply::DeleteRecords(shard.delete_records(&parts).await));
+                })
+                .detach();
+            }
+            ShardRequest::LogDirs => {
+                let shard = Rc::clone(self);
+                task::spawn(async move { reply(ShardReply::LogDirs(shard.describe_log_dirs().await)) })
+                    .detach();
+            }
+            ShardRequest::Producers(parts) => reply(ShardReply::Producers(self.describe_producers(&parts))),
         }
     }
 

@@ -15,7 +15,7 @@ impl Shard {
     /// Verifies the logs of the directories that were not closed cleanly; ends when that is done.
     pub async fn run_verification(self: Rc<Self>) {
         self.started().await;
-        let bytes_per_second = self.config.storage.verify_bytes_per_second;
+        let bytes_per_second = self.config().storage.verify_bytes_per_second;
         let mut partitions = self.snapshot_partitions();
         partitions.retain(|partition| partition.dir.dir.clean_shutdown().is_none());
         if bytes_per_second == 0 || partitions.is_empty() {

@@ -55,9 +55,18 @@ pub const ALL: &[ApiRow] = &[
     row(ApiKey::ApiVersions, 0, 4, 3),
     row(ApiKey::CreateTopics, 2, 7, 5),
     row(ApiKey::DeleteTopics, 1, 6, 4),
+    row(ApiKey::DeleteRecords, 0, 2, 2),
     row(ApiKey::InitProducerId, 0, 5, 2),
     row(ApiKey::OffsetForLeaderEpoch, 2, 4, 4),
+    row(ApiKey::DescribeConfigs, 1, 4, 4),
+    row(ApiKey::AlterConfigs, 0, 2, 2),
+    row(ApiKey::DescribeLogDirs, 1, 4, 2),
+    row(ApiKey::CreatePartitions, 0, 3, 2),
+    row(ApiKey::IncrementalAlterConfigs, 0, 1, 1),
     row(ApiKey::DescribeCluster, 0, 2, 0),
+    row(ApiKey::DescribeProducers, 0, 0, 0),
+    row(ApiKey::ListConfigResources, 0, 1, 0),
+    row(ApiKey::DescribeTopicPartitions, 0, 0, 0),
 ];
 
 /// The row of an API, or `None` when it is not served.

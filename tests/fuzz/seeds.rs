@@ -60,6 +60,21 @@ fn request(api: &'static ApiRow, api_version: i16) -> Bytes {
             encode_request(&header, &messages::OffsetForLeaderEpochRequest::default())
         }
         ApiKey::DescribeCluster => encode_request(&header, &messages::DescribeClusterRequest::default()),
+        ApiKey::DeleteRecords => encode_request(&header, &messages::DeleteRecordsRequest::default()),
+        ApiKey::DescribeConfigs => encode_request(&header, &messages::DescribeConfigsRequest::default()),
+        ApiKey::AlterConfigs => encode_request(&header, &messages::AlterConfigsRequest::default()),
+        ApiKey::DescribeLogDirs => encode_request(&header, &messages::DescribeLogDirsRequest::default()),
+        ApiKey::CreatePartitions => encode_request(&header, &messages::CreatePartitionsRequest::default()),
+        ApiKey::IncrementalAlterConfigs => {
+            encode_request(&header, &messages::IncrementalAlterConfigsRequest::default())
+        }
+        ApiKey::DescribeProducers => encode_request(&header, &messages::DescribeProducersRequest::default()),
+        ApiKey::ListConfigResources => {
+            encode_request(&header, &messages::ListConfigResourcesRequest::default())
+        }
+        ApiKey::DescribeTopicPartitions => {
+            encode_request(&header, &messages::DescribeTopicPartitionsRequest::default())
+        }
         other => panic!("{other:?} is served and has no seed"),
     };
     frame.expect("a seed has only the fields of its version")

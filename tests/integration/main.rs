@@ -2,6 +2,7 @@
 //!
 //! Each test starts brokers of its own, so tests share nothing and run beside each other.
 
+mod admin;
 mod connections;
 mod control;
 mod crowd;
@@ -17,3 +18,4 @@ mod produce_fetch;
 mod restart;
 mod topics;
 mod versions;
+mod versions_admin;

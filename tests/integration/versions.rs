@@ -36,12 +36,12 @@ const TOPIC_ALREADY_EXISTS: i16 = 36;
 const INVALID_CONFIG: i16 = 40;
 const UNKNOWN_TOPIC_ID: i16 = 100;
 
-fn name(name: &str) -> TopicName {
+pub(crate) fn name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
 /// Sends a request in a version and decodes the answer, of which no byte may be left.
-fn ask<R>(wire: &mut Wire, version: i16, request: &R) -> R::Response
+pub(crate) fn ask<R>(wire: &mut Wire, version: i16, request: &R) -> R::Response
 where
     R: Request + Debug,
     R::Response: Debug,
@@ -80,14 +80,14 @@ where
 }
 
 /// A broker with a topic, `there`, of two partitions and a record in the first.
-struct Scene {
-    broker: Broker,
-    wire: Wire,
+pub(crate) struct Scene {
+    pub(crate) broker: Broker,
+    pub(crate) wire: Wire,
     topic_id: Uuid,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let broker = Broker::start(2, &[("auto.create.topics.enable", "false")]);
         clients::create_topic(&broker.bootstrap(), "there", 2, &[]);
         let mut wire = Wire::connect(broker.address());
@@ -100,7 +100,7 @@ impl Scene {
     }
 
     /// The range of versions that the broker offers.
-    fn range(&mut self, key: i16) -> RangeInclusive<i16> {
+    pub(crate) fn range(&mut self, key: i16) -> RangeInclusive<i16> {
         let offered = Wire::connect(self.broker.address()).api_versions().expect("an answer");
         let (_, min, max) =
             offered.into_iter().find(|(offered, ..)| *offered == key).expect("the API is offered");

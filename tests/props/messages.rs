@@ -61,6 +61,15 @@ fn decode_all(bytes: &Bytes) {
     decode::<oracle::InitProducerIdRequest>(bytes, 0..=5);
     decode::<oracle::OffsetForLeaderEpochRequest>(bytes, 2..=4);
     decode::<oracle::DescribeClusterRequest>(bytes, 0..=2);
+    decode::<oracle::DeleteRecordsRequest>(bytes, 0..=2);
+    decode::<oracle::DescribeConfigsRequest>(bytes, 1..=4);
+    decode::<oracle::AlterConfigsRequest>(bytes, 0..=2);
+    decode::<oracle::DescribeLogDirsRequest>(bytes, 1..=4);
+    decode::<oracle::CreatePartitionsRequest>(bytes, 0..=3);
+    decode::<oracle::IncrementalAlterConfigsRequest>(bytes, 0..=1);
+    decode::<oracle::DescribeProducersRequest>(bytes, 0..=0);
+    decode::<oracle::ListConfigResourcesRequest>(bytes, 0..=1);
+    decode::<oracle::DescribeTopicPartitionsRequest>(bytes, 0..=0);
 }
 
 proptest! {

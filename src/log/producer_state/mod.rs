@@ -27,6 +27,23 @@ pub(super) struct ProducerState {
     producers: HashMap<ProducerId, ProducerEntry>,
 }
 
+/// What a log knows of one producer (DescribeProducers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerSummary {
+    /// The producer.
+    pub producer_id: ProducerId,
+    /// Its incarnation.
+    pub producer_epoch: ProducerEpoch,
+    /// The sequence of its last record, -1 for none.
+    pub last_sequence: i32,
+    /// When it last wrote.
+    pub last_timestamp: Timestamp,
+    /// The coordinator epoch of its last transaction marker, -1 for none.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction began.
+    pub current_txn_first_offset: Option<Offset>,
+}
+
 /// What a check of the batches of one append found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ProducerCheck {
@@ -133,6 +150,21 @@ impl ProducerState {
         let mut ids: Vec<_> = self.producers.keys().copied().collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// What is known of each producer, ascending by id.
+    pub(super) fn summaries(&self) -> Vec<ProducerSummary> {
+        let summary = |(&producer_id, entry): (&ProducerId, &ProducerEntry)| ProducerSummary {
+            producer_id,
+            producer_epoch: entry.epoch,
+            last_sequence: entry.last_batch().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp: entry.last_timestamp,
+            coordinator_epoch: entry.coordinator_epoch,
+            current_txn_first_offset: entry.current_txn_first_offset,
+        };
+        let mut summaries: Vec<_> = self.producers.iter().map(summary).collect();
+        summaries.sort_unstable_by_key(|summary| summary.producer_id);
+        summaries
     }
 
     /// A snapshot in Kafka's format.

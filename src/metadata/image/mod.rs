@@ -192,6 +192,12 @@ impl MetadataImage {
         self.configs(&ConfigResource::topic(name))
     }
 
+    /// The names of the resources of one kind (`ConfigResource.Type.id`) that have configs.
+    pub fn config_names(&self, resource_type: i8) -> impl Iterator<Item = &str> {
+        let of_type = self.configs.keys().filter(move |resource| resource.resource_type == resource_type);
+        of_type.map(|resource| resource.name.as_str())
+    }
+
     /// The first producer id that was never handed out.
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id

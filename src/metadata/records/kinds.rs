@@ -17,6 +17,9 @@ pub const CONFIG_RESOURCE_TOPIC: i8 = 2;
 /// `ConfigResource.Type.BROKER`; the resource with an empty name holds for every broker.
 pub const CONFIG_RESOURCE_BROKER: i8 = 4;
 
+/// `ConfigResource.Type.GROUP`.
+pub const CONFIG_RESOURCE_GROUP: i8 = 32;
+
 record_kinds! {
     /// A broker (re)joins with all it has to say about itself.
     0 RegisterBroker(RegisterBrokerRecord) 0..=4,

@@ -26,8 +26,10 @@ mod disk;
 mod lent;
 mod names;
 mod page_cache;
+mod space;
 
 pub use buffer::{DirectBuf, SharedBuf};
 pub use device::{DirectIo, probe};
 pub use direct_file::DirectFile;
 pub use disk::DirectDisk;
+pub use space::{DiskSpace, disk_space};

@@ -1,14 +1,21 @@
 //! One file per group of APIs. A handler takes a decoded request and makes the response; what it needs to
 //! know is in the shard.
 
+mod alter_configs;
 pub(super) mod api_versions;
 mod cluster;
+mod create_partitions;
+mod delete_records;
+mod describe_configs;
 mod fetch;
+mod log_dirs;
 mod metadata;
 mod offsets;
 mod produce;
 mod producer_id;
+mod producers;
 mod split;
+mod topic_partitions;
 mod topics;
 
 use std::rc::Rc;

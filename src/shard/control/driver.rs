@@ -193,11 +193,7 @@ async fn start_and_serve(
         MetaLog::open(env, parent, &found.cluster_id, found.with_partitions.as_deref(), time::wall_clock())
             .await?;
     meta_log.begin_epoch(config.node_id, &mut image, time::wall_clock()).await?;
-    let controller_config = ControllerConfig {
-        topic_creation: config.topic_creation.clone(),
-        topic_defaults: config.topic_defaults.clone(),
-        seed: prng.next_u64(),
-    };
+    let controller_config = ControllerConfig { broker: BrokerConfig::clone(&config), seed: prng.next_u64() };
     let applied = vec![image.end_offset(); shard_count];
     let mut control = Control {
         controller: Controller::new(controller_config, image.clone()),
@@ -341,6 +337,12 @@ impl Control {
                     }
                     ControlRequest::DeleteTopics(request) => {
                         self.controller.handle_delete_topics(token, &request);
+                    }
+                    ControlRequest::CreatePartitions(request) => {
+                        self.controller.handle_create_partitions(token, &request);
+                    }
+                    ControlRequest::AlterConfigs(request) => {
+                        self.controller.handle_alter_configs(token, &request);
                     }
                     ControlRequest::AllocateProducerIds => {
                         let (broker_id, broker_epoch) = (self.config.node_id, self.broker_epoch);

@@ -11,7 +11,7 @@ mod meta_log;
 
 use std::path::PathBuf;
 
-use crate::controller::{CreateTopics, DeleteTopics, Response};
+use crate::controller::{AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics, Response};
 use crate::metadata::MetadataImage;
 use crate::shard::placement::Placement;
 use crate::types::DirectoryId;
@@ -26,6 +26,10 @@ pub enum ControlRequest {
     CreateTopics(CreateTopics),
     /// Delete topics.
     DeleteTopics(DeleteTopics),
+    /// Add partitions to topics.
+    CreatePartitions(CreatePartitions),
+    /// Change the configuration of topics, brokers and groups.
+    AlterConfigs(AlterConfigs),
     /// A block of producer ids for the asking shard.
     AllocateProducerIds,
 }

@@ -40,6 +40,25 @@ fn decode(mut frame: Bytes) {
             drop(messages::decode::<messages::OffsetForLeaderEpochRequest>(frame, version));
         }
         ApiKey::DescribeCluster => drop(messages::decode::<messages::DescribeClusterRequest>(frame, version)),
+        ApiKey::DeleteRecords => drop(messages::decode::<messages::DeleteRecordsRequest>(frame, version)),
+        ApiKey::DescribeConfigs => drop(messages::decode::<messages::DescribeConfigsRequest>(frame, version)),
+        ApiKey::AlterConfigs => drop(messages::decode::<messages::AlterConfigsRequest>(frame, version)),
+        ApiKey::DescribeLogDirs => drop(messages::decode::<messages::DescribeLogDirsRequest>(frame, version)),
+        ApiKey::CreatePartitions => {
+            drop(messages::decode::<messages::CreatePartitionsRequest>(frame, version))
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            drop(messages::decode::<messages::IncrementalAlterConfigsRequest>(frame, version))
+        }
+        ApiKey::DescribeProducers => {
+            drop(messages::decode::<messages::DescribeProducersRequest>(frame, version))
+        }
+        ApiKey::ListConfigResources => {
+            drop(messages::decode::<messages::ListConfigResourcesRequest>(frame, version))
+        }
+        ApiKey::DescribeTopicPartitions => {
+            drop(messages::decode::<messages::DescribeTopicPartitionsRequest>(frame, version))
+        }
         other => panic!("{other:?} is served and not fuzzed"),
     }
 }
