@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod wire;
 
 pub mod controller;
+pub mod group;
 pub mod quota;
 pub mod rt;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cpus::CpuList;
 use super::dynamic::DynamicLayers;
 use super::error::{ConfigError, ConfigErrors, Notice, Origin};
+use super::groups::GroupsConfig;
 use super::listener::{self, Listener, SecurityProtocol};
 use super::settings::{Settings, Sources};
 use super::topic::TopicDefaults;
@@ -43,6 +44,8 @@ pub struct BrokerConfig {
     pub fetch_session_slots: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
+    /// Group coordinators.
+    pub groups: GroupsConfig,
     /// `corelog.shutdown.timeout.ms`.
     pub shutdown_timeout: Duration,
     /// What topics inherit.
@@ -209,6 +212,7 @@ impl BrokerConfig {
                 .expect("an INT"),
             fetch_session_slots: settings.size("max.incremental.fetch.session.cache.slots"),
             producer_id_expiration: millis(&settings, "producer.id.expiration.ms"),
+            groups: GroupsConfig::of(&settings),
             shutdown_timeout: millis(&settings, "corelog.shutdown.timeout.ms"),
             topic_defaults: TopicDefaults::of(&settings),
             static_settings: settings.clone(),

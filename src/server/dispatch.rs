@@ -6,10 +6,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use kafka_protocol::messages::{
     AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, FindCoordinatorRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetForLeaderEpochRequest,
+    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
+    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -36,6 +38,8 @@ impl Server {
         };
         let context = RequestContext {
             listener: Rc::clone(&connection.listener),
+            peer: connection.peer,
+            client_id: header.client_id.clone(),
             api: header.api,
             api_version: header.api_version,
             correlation_id: header.correlation_id,
@@ -77,7 +81,47 @@ impl Server {
             }
             ApiKey::FindCoordinator => {
                 let request = decode::<FindCoordinatorRequest>(body, version)?;
-                Answer::Now(context.encode(&self.find_coordinator(&context, request))?)
+                later(context.clone(), async move { server.find_coordinator(&context, request).await })
+            }
+            ApiKey::JoinGroup => {
+                let request = decode::<JoinGroupRequest>(body, version)?;
+                waiting(context.clone(), async move { server.join_group(&context, request).await })
+            }
+            ApiKey::SyncGroup => {
+                let request = decode::<SyncGroupRequest>(body, version)?;
+                waiting(context, async move { server.sync_group(request).await })
+            }
+            ApiKey::Heartbeat => {
+                let request = decode::<HeartbeatRequest>(body, version)?;
+                later(context, async move { server.heartbeat(request).await })
+            }
+            ApiKey::LeaveGroup => {
+                let request = decode::<LeaveGroupRequest>(body, version)?;
+                later(context, async move { server.leave_group(version, request).await })
+            }
+            ApiKey::OffsetCommit => {
+                let request = decode::<OffsetCommitRequest>(body, version)?;
+                later(context, async move { server.offset_commit(version, request).await })
+            }
+            ApiKey::OffsetFetch => {
+                let request = decode::<OffsetFetchRequest>(body, version)?;
+                later(context, async move { server.offset_fetch(version, request).await })
+            }
+            ApiKey::OffsetDelete => {
+                let request = decode::<OffsetDeleteRequest>(body, version)?;
+                later(context, async move { server.offset_delete(request).await })
+            }
+            ApiKey::ListGroups => {
+                let request = decode::<ListGroupsRequest>(body, version)?;
+                later(context, async move { server.list_groups(request).await })
+            }
+            ApiKey::DescribeGroups => {
+                let request = decode::<DescribeGroupsRequest>(body, version)?;
+                later(context, async move { server.describe_groups(version, request).await })
+            }
+            ApiKey::DeleteGroups => {
+                let request = decode::<DeleteGroupsRequest>(body, version)?;
+                later(context, async move { server.delete_groups(request).await })
             }
             ApiKey::Metadata => {
                 let request = decode::<MetadataRequest>(body, version)?;
@@ -174,6 +218,14 @@ fn later<T: Encodable + 'static>(
     response: impl Future<Output = T> + 'static,
 ) -> Answer {
     Answer::Later(Box::pin(async move { context.encode(&response.await) }))
+}
+
+/// For requests that wait for other clients: whoever leaves meanwhile is noticed.
+fn waiting<T: Encodable + 'static>(
+    context: RequestContext,
+    response: impl Future<Output = T> + 'static,
+) -> Answer {
+    Answer::Waiting(Box::pin(async move { context.encode(&response.await) }))
 }
 
 /// A version of ApiVersions above ours is answered in version 0; everything else that is not served ends

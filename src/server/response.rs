@@ -17,7 +17,8 @@ pub(super) enum Answer {
     Now(Frame),
     /// The response waits for something: a durable append, another core.
     Later(LaterFrame),
-    /// The response may wait for long, on behalf of a client that is free to leave: a fetch. The connection
+    /// The response may wait for long, on behalf of a client that is free to leave: a fetch, or a member of
+    /// a group that waits for the others. The connection
     /// is not read meanwhile, as Kafka does, so that nothing piles up behind it.
     Waiting(LaterFrame),
     /// The request has no response (acks=0), but is to be finished in its turn.

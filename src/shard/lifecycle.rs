@@ -136,7 +136,7 @@ impl Shard {
         Ok(())
     }
 
-    async fn open(&self, of: Assigned, exists: bool) -> Result<(), LogError> {
+    async fn open(self: &Rc<Self>, of: Assigned, exists: bool) -> Result<(), LogError> {
         let settings = self.topic_settings(&of.name);
         let now = time::wall_clock();
         let log = if exists {
@@ -152,7 +152,8 @@ impl Shard {
         let epoch = of.registration.leader_epoch;
         let partition = Rc::new(Partition::new(of.id, of.name, log, epoch, &settings, of.dir));
         partition.lead(epoch);
-        self.partitions.borrow_mut().insert(of.id, partition);
+        self.partitions.borrow_mut().insert(of.id, Rc::clone(&partition));
+        self.maybe_begin_coordinator(&partition);
         Ok(())
     }
 
@@ -186,6 +187,9 @@ impl Shard {
             .expect("control sends deltas in order, and has applied them itself");
         for topic in &changes.topics_deleted {
             self.delete_topic(topic).await;
+        }
+        if !changes.topics_deleted.is_empty() {
+            self.forget_offsets_of_deleted_topics();
         }
         let image = self.image();
         for (topic_id, partition) in changes.partitions_changed {
@@ -245,6 +249,7 @@ impl Shard {
             let id = PartitionId { topic_id: topic.id(), partition: registration.id };
             let Some(partition) = self.partitions.borrow_mut().remove(&id) else { continue };
             partition.abandon();
+            self.end_coordinator(id);
             self.wake_watchers(&partition);
             partition.end_flushes().await;
             if let Err(error) = partition.dir.dir.delete_log(&partition.log, time::wall_clock()).await {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::group;
 use crate::log::ProducerSummary;
 use crate::metadata::MetadataDelta;
 use crate::quota::{Peer, Verdict};
@@ -119,6 +120,8 @@ pub enum ShardRequest {
     LogDirs,
     /// Which producers the logs remember.
     Producers(Vec<PartitionId>),
+    /// Ask group coordinators.
+    Groups(Vec<GroupPart>),
 }
 
 /// The answers, in the order of the parts asked for.
@@ -142,7 +145,21 @@ pub enum ShardReply {
     LogDirs(Vec<DescribedLogDir>),
     /// To [`ShardRequest::Producers`].
     Producers(Vec<Result<Vec<ProducerSummary>, PartitionError>>),
+    /// To [`ShardRequest::Groups`].
+    Groups(Vec<GroupReply>),
 }
+
+/// A request to the coordinator of some groups.
+#[derive(Debug)]
+pub struct GroupPart {
+    /// The partition of `__consumer_offsets` that holds the groups.
+    pub id: PartitionId,
+    /// What is asked.
+    pub request: group::Request,
+}
+
+/// A coordinator's answer, of the kind of the request; or why there is no coordinator.
+pub type GroupReply = Result<group::Response, ErrorCode>;
 
 /// Which acknowledgement a producer waits for (`acks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

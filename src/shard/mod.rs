@@ -9,6 +9,7 @@ mod background;
 mod checkpoint;
 mod connections;
 pub mod control;
+mod drivers;
 mod fetch;
 pub mod fetch_session;
 mod lifecycle;
@@ -42,15 +43,16 @@ pub use admin::{DeleteRecordsPart, DescribedLog, DescribedLogDir};
 pub use connections::{ConnectionSlot, TooManyConnections};
 pub use control::{ControlError, ControlReply, ControlRequest};
 pub use message::{
-    Acks, EpochEnd, EpochEndPart, FetchPart, FetchParts, Fetched, FoundOffset, ListOffsetPart, Message,
-    PartitionError, PartitionId, ProbeParts, Probed, ProducePart, ProduceParts, Produced, RequestId,
-    ShardReply, ShardRequest, WatchToken,
+    Acks, EpochEnd, EpochEndPart, FetchPart, FetchParts, Fetched, FoundOffset, GroupPart, GroupReply,
+    ListOffsetPart, Message, PartitionError, PartitionId, ProbeParts, Probed, ProducePart, ProduceParts,
+    Produced, RequestId, ShardReply, ShardRequest, WatchToken,
 };
 pub use placement::Placement;
 pub use produce::PendingProduce;
 pub use watch::Waiting;
 
 use connections::Applicant;
+use drivers::groups::GroupCoordinators;
 use partition::Partition;
 
 /// One core's partitions and everything that concerns them.
@@ -83,6 +85,7 @@ pub struct Shard {
     /// Notified when they are many.
     checkpoint_due: Notify,
     broker_epoch: Cell<i64>,
+    groups: GroupCoordinators,
     prng: RefCell<Prng>,
     connection_limits: RefCell<ConnectionLimits>,
     /// The connections of the whole broker; used on the shard that counts them.
@@ -133,6 +136,7 @@ impl Shard {
             unchecked_bytes: Cell::new(0),
             checkpoint_due: Notify::new(),
             broker_epoch: Cell::new(-1),
+            groups: GroupCoordinators::default(),
             prng: RefCell::new(prng),
             connections: RefCell::new(ConnectionQuotas::new(connection_limits.clone())),
             connection_limits: RefCell::new(connection_limits),
@@ -243,6 +247,17 @@ impl Shard {
                 let shard = Rc::clone(self);
                 task::spawn(async move { reply(ShardReply::Fetch(shard.fetch(parts).await)) }).detach();
             }
+            ShardRequest::Groups(parts) => {
+                let asked: Vec<_> = parts.into_iter().map(|part| self.begin_group_request(part)).collect();
+                let answers = async move {
+                    let mut answers = Vec::with_capacity(asked.len());
+                    for asked in asked {
+                        answers.push(asked.await);
+                    }
+                    answers
+                };
+                task::spawn(async move { reply(ShardReply::Groups(answers.await)) }).detach();
+            }
             ShardRequest::ListOffsets(parts) => {
                 let shard = Rc::clone(self);
                 task::spawn(async move { reply(ShardReply::ListOffsets(shard.list_offsets(parts).await)) })
@@ -317,8 +332,14 @@ impl Shard {
             Message::ShedConnection => self.shed_connection(),
             Message::Start(start) => self.begin_start(*start),
             Message::Metadata(delta) => self.begin_apply(delta),
-            Message::Shutdown => self.draining.cancel(),
-            Message::Close => self.closing.cancel(),
+            Message::Shutdown => {
+                self.drain_coordinators();
+                self.draining.cancel();
+            }
+            Message::Close => {
+                self.close_coordinators();
+                self.closing.cancel();
+            }
             Message::Control { .. }
             | Message::Started(_)
             | Message::Applied(_)

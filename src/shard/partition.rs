@@ -181,6 +181,14 @@ impl Partition {
         }
     }
 
+    /// Waits until everything below `end` is what `acks=all` promises.
+    pub(super) fn await_committed(&self, end: Offset) -> Option<OneshotReceiver<AckResult>> {
+        match self.durability() {
+            AcksDurability::Written => self.await_ack(end, AckLevel::Written),
+            AcksDurability::Synced => self.await_ack(end, AckLevel::Synced),
+        }
+    }
+
     /// Whether nothing was appended since this was last asked.
     pub(super) fn is_idle(&self) -> bool {
         let end = self.log.staged_end_offset();

@@ -7,6 +7,7 @@ mod connections;
 mod control;
 mod crowd;
 mod full_disk;
+mod groups;
 mod harness;
 
 mod hostile;

@@ -27,7 +27,7 @@ keys! {
     /// Bytes read at a time while offsets are loaded.
     "offsets.load.buffer.size" => int.default("5242880").at_least(1);
 
-    /// Replicas of `__consumer_offsets`.
+    /// Replicas of `__consumer_offsets`. Unset: as many as there are brokers, up to the default.
     "offsets.topic.replication.factor" => short.default("3").at_least(1);
 
     /// Partitions of `__consumer_offsets`; fixed once the topic exists.
@@ -37,7 +37,7 @@ keys! {
     "offsets.topic.segment.bytes" => int.default("104857600").at_least(1);
 
     /// Codec of `__consumer_offsets`, by Kafka's number.
-    "offsets.topic.compression.codec" => int.default("0");
+    "offsets.topic.compression.codec" => int.default("0").between(0, 4);
 
     /// Most bytes of text beside a committed offset.
     "offset.metadata.max.bytes" => int.default("4096");

@@ -1,8 +1,7 @@
-//! DescribeCluster and FindCoordinator.
+//! DescribeCluster.
 
 use kafka_protocol::messages::describe_cluster_response::{DescribeClusterBroker, DescribeClusterResponse};
-use kafka_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
-use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, FindCoordinatorRequest};
+use kafka_protocol::messages::{BrokerId, DescribeClusterRequest};
 use kafka_protocol::protocol::StrBytes;
 
 use super::RequestContext;
@@ -13,8 +12,6 @@ use crate::types::ErrorCode;
 const ENDPOINT_TYPE_BROKERS: i8 = 1;
 /// "Not asked for" in the authorized-operations fields.
 pub(super) const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
-/// From this version on FindCoordinator asks for several keys at once (KIP-699).
-const BATCHED_COORDINATORS_VERSION: i16 = 4;
 
 impl Server {
     pub(in crate::server) fn describe_cluster(
@@ -52,41 +49,5 @@ impl Server {
             })
             .collect();
         response.with_controller_id(BrokerId(self.shard().node_id().0)).with_brokers(brokers)
-    }
-
-    /// There are no coordinators yet: groups and transactions come with the topics that hold their
-    /// state. COORDINATOR_NOT_AVAILABLE is what clients retry on.
-    pub(in crate::server) fn find_coordinator(
-        &self,
-        context: &RequestContext,
-        request: FindCoordinatorRequest,
-    ) -> FindCoordinatorResponse {
-        let (error, text) = match request.key_type {
-            0 | 1 => (ErrorCode::CoordinatorNotAvailable, "this broker has no coordinators yet".to_owned()),
-            2 => (ErrorCode::InvalidRequest, "share groups are not supported".to_owned()),
-            other => (ErrorCode::InvalidRequest, format!("unknown coordinator type {other}")),
-        };
-        let message = Some(StrBytes::from_string(text));
-        if context.api_version < BATCHED_COORDINATORS_VERSION {
-            let response = FindCoordinatorResponse::default()
-                .with_error_code(error.code())
-                .with_node_id(BrokerId(-1))
-                .with_port(-1);
-            // The message exists from version 1 on.
-            return if context.api_version == 0 { response } else { response.with_error_message(message) };
-        }
-        let coordinators = request
-            .coordinator_keys
-            .into_iter()
-            .map(|key| {
-                Coordinator::default()
-                    .with_key(key)
-                    .with_node_id(BrokerId(-1))
-                    .with_port(-1)
-                    .with_error_code(error.code())
-                    .with_error_message(message.clone())
-            })
-            .collect();
-        FindCoordinatorResponse::default().with_coordinators(coordinators)
     }
 }

@@ -4,10 +4,14 @@
 mod alter_configs;
 pub(super) mod api_versions;
 mod cluster;
+mod coordinators;
 mod create_partitions;
 mod delete_records;
 mod describe_configs;
 mod fetch;
+mod group_admin;
+mod group_offsets;
+mod groups;
 mod log_dirs;
 mod metadata;
 mod offsets;
@@ -18,7 +22,10 @@ mod split;
 mod topic_partitions;
 mod topics;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
+
+use kafka_protocol::protocol::StrBytes;
 
 use super::listener::ListenerContext;
 use crate::wire::api::ApiRow;
@@ -28,10 +35,21 @@ use crate::wire::api::ApiRow;
 pub(super) struct RequestContext {
     /// The listener the request came in by.
     pub(super) listener: Rc<ListenerContext>,
+    /// The client's address.
+    pub(super) peer: SocketAddr,
+    /// What the client calls itself.
+    pub(super) client_id: Option<StrBytes>,
     /// The API.
     pub(super) api: &'static ApiRow,
     /// The request's version.
     pub(super) api_version: i16,
     /// What the response repeats.
     pub(super) correlation_id: i32,
+}
+
+impl RequestContext {
+    /// The client's host as Kafka writes it down (`InetAddress.toString`).
+    fn client_host(&self) -> String {
+        format!("/{}", self.peer.ip())
+    }
 }

@@ -118,10 +118,15 @@ impl Server {
         topic: &TopicRef,
         partition: i32,
     ) -> Result<(ShardId, PartitionId), ErrorCode> {
-        match topic {
+        let (owner, id) = match topic {
             TopicRef::Name(name) => self.shard().locate_by_name(name, partition),
             TopicRef::Id(id) => self.shard().locate_by_id(*id, partition),
+        }?;
+        // The records of coordinators, which nobody else may write (`ReplicaManager.appendRecords`).
+        if self.shard().image().topic(id.topic_id).is_some_and(|topic| topic.name().is_internal()) {
+            return Err(ErrorCode::InvalidTopicException);
         }
+        Ok((owner, id))
     }
 
     fn refuse_produce(&self, request: ProduceRequestView, error: ErrorCode) -> Vec<PartitionAnswer> {

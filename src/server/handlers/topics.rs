@@ -14,6 +14,7 @@ use crate::controller::{
     CreateTopicResult, CreateTopics, CreatedTopic, DeleteTopicResult, DeleteTopics, NewTopic,
     ReplicaAssignment, Response, TopicReference,
 };
+use crate::group::OFFSETS_TOPIC;
 use crate::server::Server;
 use crate::server::errors::control_error_code;
 use crate::shard::ControlRequest;
@@ -88,7 +89,11 @@ impl Server {
     /// Creates topics with the broker's defaults. Returns the refusals by name; a topic that someone else
     /// has created meanwhile is none.
     pub(super) async fn auto_create(&self, names: Vec<TopicName>) -> HashMap<String, ErrorCode> {
-        let topics = names.iter().map(|name| NewTopic::with_defaults(name.as_str())).collect();
+        let new_topic = |name: &TopicName| match name.as_str() {
+            OFFSETS_TOPIC => self.offsets_topic(),
+            name => NewTopic::with_defaults(name),
+        };
+        let topics = names.iter().map(new_topic).collect();
         let creation = CreateTopics { topics, validate_only: false };
         let results = match self.shard().ask_control(ControlRequest::CreateTopics(creation)).await {
             Ok(Response::CreateTopics(results)) => results,

@@ -49,6 +49,8 @@ impl Launch {
         launch
             .with("log.dirs", data.to_str().expect("a temporary directory is UTF-8"))
             .with("listeners", "PLAINTEXT://127.0.0.1:0")
+            // Every librdkafka consumer asks for its coordinator, which creates the topic.
+            .with("offsets.topic.num.partitions", "4")
     }
 
     /// Sets a configuration key; a later value wins.

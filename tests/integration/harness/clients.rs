@@ -11,6 +11,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message, OwnedMessage};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
@@ -156,6 +157,11 @@ pub(crate) fn next(consumer: &BaseConsumer) -> BorrowedMessage<'_> {
 /// Log start offset and high watermark, asked of the broker.
 pub(crate) fn watermarks(bootstrap: &str, topic: &str, partition: i32) -> (i64, i64) {
     consumer(bootstrap, &[]).fetch_watermarks(topic, partition, PATIENCE).expect("the partition is there")
+}
+
+/// The topics of a test. A consumer of librdkafka has the topic of its coordinator created.
+pub(crate) fn topics(metadata: &Metadata) -> impl Iterator<Item = &MetadataTopic> {
+    metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"))
 }
 
 pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {

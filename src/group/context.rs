@@ -1,0 +1,125 @@
+//! What one event of a coordinator works with: the time, the limits, the timers, and where decisions go.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::config::GroupConfig;
+use super::events::{Output, Response, Token};
+use super::records::{EncodedRecord, GroupRecord};
+use super::timers::{Timer, Timers};
+use crate::types::{Offset, Prng, Timestamp};
+
+/// The time of an event on both clocks: deadlines are on the monotonic one, records carry the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The monotonic clock.
+    pub monotonic: Instant,
+    /// The wall clock.
+    pub wall: Timestamp,
+}
+
+/// A batch that no configuration lets the log take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BatchTooLarge;
+
+/// Decisions that the driver has not taken yet.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    outputs: VecDeque<Output>,
+    /// Appended by the event at hand and not yet replayed.
+    unreplayed: Vec<(Offset, GroupRecord)>,
+    /// The offset that the next record gets.
+    end_offset: Offset,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Self { outputs: VecDeque::new(), unreplayed: Vec::new(), end_offset: Offset::ZERO }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(super) fn end_offset(&self) -> Offset {
+        self.end_offset
+    }
+
+    /// Moves the end on for records that came from the log.
+    pub(super) fn advance_to(&mut self, end: Offset) {
+        assert!(self.end_offset <= end, "offsets of {end} follow {}", self.end_offset);
+        self.end_offset = end;
+    }
+
+    pub(super) fn take_unreplayed(&mut self) -> Vec<(Offset, GroupRecord)> {
+        std::mem::take(&mut self.unreplayed)
+    }
+}
+
+/// The surroundings of one event.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) now: Moment,
+    pub(super) config: &'a GroupConfig,
+    pub(super) timers: &'a mut Timers,
+    pub(super) prng: &'a mut Prng,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl Context<'_> {
+    /// Answers a request once everything appended so far is committed. Whatever an answer says follows from
+    /// nothing later, as in Kafka's coordinator runtime, which holds back reads and heartbeats just the same.
+    pub(super) fn reply(&mut self, token: Token, response: Response) {
+        let after = self.outbox.end_offset;
+        self.outbox.outputs.push_back(Output::Reply { token, after, response });
+    }
+
+    /// Appends records as one batch: all of them or none.
+    pub(super) fn append(&mut self, records: Vec<GroupRecord>) -> Result<(), BatchTooLarge> {
+        let encoded: Vec<_> = records.iter().map(GroupRecord::encode).collect();
+        let bytes: usize = encoded.iter().map(EncodedRecord::len_in_batch).sum();
+        if self.config.batch_bytes_max < bytes {
+            return Err(BatchTooLarge);
+        }
+        self.push_batch(records, encoded);
+        Ok(())
+    }
+
+    /// Appends small records in as many batches as it takes.
+    pub(super) fn append_split(&mut self, records: Vec<GroupRecord>) {
+        let mut batch = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for record in records {
+            let encoded = record.encode();
+            let len = encoded.len_in_batch();
+            if self.config.batch_bytes_max < bytes + len && bytes != 0 {
+                let (records, encoded) = std::mem::take(&mut batch);
+                self.push_batch(records, encoded);
+                bytes = 0;
+            }
+            bytes += len;
+            batch.0.push(record);
+            batch.1.push(encoded);
+        }
+        self.push_batch(batch.0, batch.1);
+    }
+
+    fn push_batch(&mut self, records: Vec<GroupRecord>, encoded: Vec<EncodedRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        let outbox = &mut *self.outbox;
+        let first_offset = outbox.end_offset;
+        for record in records {
+            outbox.unreplayed.push((outbox.end_offset, record));
+            outbox.end_offset += 1;
+        }
+        let timestamp = self.now.wall;
+        outbox.outputs.push_back(Output::Append { first_offset, timestamp, records: encoded });
+    }
+
+    /// Sets a timer to `delay` from now; an earlier setting is forgotten.
+    pub(super) fn schedule(&mut self, timer: Timer, delay: Duration) {
+        self.timers.schedule(timer, self.now.monotonic + delay);
+    }
+}

@@ -1,0 +1,269 @@
+//! OffsetCommit, OffsetFetch and OffsetDelete: the offsets that groups keep.
+
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::{
+    GroupId, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, TopicName as WireTopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::groups::owned;
+use super::offsets::unreachable_reply;
+use super::split::Split;
+use crate::group::{
+    CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, OffsetPartitions,
+    OffsetToCommit, Request, Response,
+};
+use crate::server::Server;
+use crate::shard::{GroupPart, ShardReply, ShardRequest};
+use crate::types::{ErrorCode, Offset, Uuid};
+
+/// From this version on clients know GROUP_ID_NOT_FOUND in a commit (KIP-848).
+const GROUP_NOT_FOUND_VERSION: i16 = 9;
+/// From this version on an error of the whole group has a place of its own.
+const GROUP_ERROR_VERSION: i16 = 2;
+/// From this version on OffsetFetch tells the epoch of the last record read (KIP-320).
+const LEADER_EPOCH_VERSION: i16 = 5;
+/// From this version on OffsetFetch asks for several groups (KIP-709).
+const BATCHED_FETCH_VERSION: i16 = 8;
+
+impl Server {
+    pub(in crate::server) async fn offset_commit(
+        &self,
+        version: i16,
+        request: OffsetCommitRequest,
+    ) -> OffsetCommitResponse {
+        let group_id = request.group_id.to_string();
+        let mut offsets = Vec::new();
+        let mut places = Vec::new();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        let image = self.shard().image();
+        for topic in request.topics {
+            let known = image.topic_by_name(&topic.name);
+            let mut answers = Vec::with_capacity(topic.partitions.len());
+            for commit in topic.partitions {
+                let answer =
+                    OffsetCommitResponsePartition::default().with_partition_index(commit.partition_index);
+                let Some(known) = known.filter(|topic| topic.partition(commit.partition_index).is_some())
+                else {
+                    answers.push(answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code()));
+                    continue;
+                };
+                places.push((topics.len(), answers.len()));
+                answers.push(answer);
+                offsets.push(OffsetToCommit {
+                    topic: known.name().clone(),
+                    topic_id: known.id(),
+                    partition: commit.partition_index,
+                    offset: Offset(commit.committed_offset),
+                    leader_epoch: commit.committed_leader_epoch,
+                    metadata: owned(commit.committed_metadata).unwrap_or_default(),
+                });
+            }
+            topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(answers));
+        }
+        let commit = CommitOffsets {
+            group_id: group_id.clone(),
+            generation_id: request.generation_id_or_member_epoch,
+            member_id: request.member_id.to_string(),
+            group_instance_id: owned(request.group_instance_id),
+            retention_time_ms: request.retention_time_ms,
+            knows_group_not_found: GROUP_NOT_FOUND_VERSION <= version,
+            offsets,
+        };
+        let errors = match self.ask_group(&group_id, Request::CommitOffsets(commit)).await {
+            Ok(Response::CommitOffsets(Ok(errors))) => errors,
+            Ok(Response::CommitOffsets(Err(error))) | Err(error) => vec![error; places.len()],
+            Ok(_) => unreachable_reply("OffsetCommit"),
+        };
+        for ((topic, place), error) in places.into_iter().zip(errors) {
+            topics[topic].partitions[place].error_code = error.code();
+        }
+        OffsetCommitResponse::default().with_topics(topics)
+    }
+
+    pub(in crate::server) async fn offset_fetch(
+        &self,
+        version: i16,
+        request: OffsetFetchRequest,
+    ) -> OffsetFetchResponse {
+        if BATCHED_FETCH_VERSION <= version {
+            let groups = self.fetch_groups(request.groups, version).await;
+            return OffsetFetchResponse::default().with_groups(groups);
+        }
+        let asked: Option<Vec<_>> = request.topics.map(|topics| {
+            let topics = topics.into_iter();
+            let wanted = topics.map(|topic| {
+                OffsetFetchRequestTopics::default()
+                    .with_name(topic.name)
+                    .with_partition_indexes(topic.partition_indexes)
+            });
+            wanted.collect()
+        });
+        let group =
+            OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(asked.clone());
+        let mut answers = self.fetch_groups(vec![group], version).await;
+        let answer = answers.pop().expect("one group was asked for");
+        single_group_response(answer, asked, version)
+    }
+
+    /// Asks the coordinators of all groups at once. Answers in the order of the request.
+    async fn fetch_groups(
+        &self,
+        groups: Vec<OffsetFetchRequestGroup>,
+        version: i16,
+    ) -> Vec<OffsetFetchResponseGroup> {
+        let mut split = Split::new();
+        let mut answers = Vec::with_capacity(groups.len());
+        for group in groups {
+            let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
+            match self.locate_group(&group.group_id) {
+                Err(error) => answers.push(answer.with_error_code(error.code())),
+                Ok((owner, id)) => {
+                    let request = Request::FetchOffsets(wanted(group));
+                    split.push(owner, answers.len(), GroupPart { id, request });
+                    answers.push(answer.with_error_code(ErrorCode::NotCoordinator.code()));
+                }
+            }
+        }
+        for (places, reply) in self.ask_all(split, ShardRequest::Groups).await {
+            let ShardReply::Groups(replies) = reply else { unreachable_reply("OffsetFetch") };
+            for (place, reply) in places.into_iter().zip(replies) {
+                let answer = &mut answers[place];
+                match reply {
+                    Ok(Response::FetchOffsets(Ok(topics))) => {
+                        answer.error_code = ErrorCode::None.code();
+                        answer.topics =
+                            topics.into_iter().map(|topic| fetched_topic(topic, version)).collect();
+                    }
+                    Ok(Response::FetchOffsets(Err(error))) | Err(error) => answer.error_code = error.code(),
+                    Ok(_) => unreachable_reply("OffsetFetch"),
+                }
+            }
+        }
+        answers
+    }
+
+    pub(in crate::server) async fn offset_delete(
+        &self,
+        request: OffsetDeleteRequest,
+    ) -> OffsetDeleteResponse {
+        let group_id = request.group_id.to_string();
+        let image = self.shard().image();
+        let mut partitions = Vec::new();
+        let mut places = Vec::new();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let is_known = image.topic_by_name(&topic.name).is_some();
+            let mut answers = Vec::with_capacity(topic.partitions.len());
+            for asked in topic.partitions {
+                let answer =
+                    OffsetDeleteResponsePartition::default().with_partition_index(asked.partition_index);
+                if !is_known {
+                    answers.push(answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code()));
+                    continue;
+                }
+                places.push((topics.len(), answers.len()));
+                answers.push(answer);
+                partitions.push((topic.name.to_string(), asked.partition_index));
+            }
+            topics.push(OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(answers));
+        }
+        let delete = DeleteOffsets { group_id: group_id.clone(), partitions };
+        match self.ask_group(&group_id, Request::DeleteOffsets(delete)).await {
+            Ok(Response::DeleteOffsets(Ok(errors))) => {
+                for ((topic, place), error) in places.into_iter().zip(errors) {
+                    topics[topic].partitions[place].error_code = error.code();
+                }
+                OffsetDeleteResponse::default().with_topics(topics)
+            }
+            Ok(Response::DeleteOffsets(Err(error))) | Err(error) => {
+                OffsetDeleteResponse::default().with_error_code(error.code())
+            }
+            Ok(_) => unreachable_reply("OffsetDelete"),
+        }
+    }
+}
+
+fn wanted(group: OffsetFetchRequestGroup) -> FetchOffsets {
+    let topics = group.topics.map(|topics| {
+        let topics = topics.into_iter();
+        topics
+            .map(|topic| OffsetPartitions {
+                topic: topic.name.to_string(),
+                topic_id: Uuid::from_bytes(*topic.topic_id.as_bytes()),
+                partitions: topic.partition_indexes,
+            })
+            .collect()
+    });
+    FetchOffsets { group_id: group.group_id.to_string(), topics }
+}
+
+fn fetched_topic(topic: FetchedTopic, version: i16) -> OffsetFetchResponseTopics {
+    let partitions = topic.partitions.into_iter();
+    OffsetFetchResponseTopics::default()
+        .with_name(WireTopicName(StrBytes::from_string(topic.topic)))
+        .with_partitions(partitions.map(|partition| fetched_partition(partition, version)).collect())
+}
+
+fn fetched_partition(fetched: FetchedOffset, version: i16) -> OffsetFetchResponsePartitions {
+    let epoch = if LEADER_EPOCH_VERSION <= version { fetched.leader_epoch } else { -1 };
+    OffsetFetchResponsePartitions::default()
+        .with_partition_index(fetched.partition)
+        .with_committed_offset(fetched.offset.0)
+        .with_committed_leader_epoch(epoch)
+        .with_metadata(Some(StrBytes::from_string(fetched.metadata)))
+}
+
+/// The answer in the form of the versions that ask for one group.
+fn single_group_response(
+    answer: OffsetFetchResponseGroup,
+    asked: Option<Vec<OffsetFetchRequestTopics>>,
+    version: i16,
+) -> OffsetFetchResponse {
+    let response = OffsetFetchResponse::default();
+    if answer.error_code != ErrorCode::None.code() {
+        if GROUP_ERROR_VERSION <= version {
+            return response.with_error_code(answer.error_code);
+        }
+        let failed = |partition| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(partition)
+                .with_committed_offset(-1)
+                .with_metadata(Some(StrBytes::default()))
+                .with_error_code(answer.error_code)
+        };
+        let topics = asked.unwrap_or_default().into_iter();
+        let topics = topics.map(|topic| {
+            OffsetFetchResponseTopic::default()
+                .with_name(topic.name)
+                .with_partitions(topic.partition_indexes.into_iter().map(failed).collect())
+        });
+        return response.with_topics(topics.collect());
+    }
+    let topics = answer.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_committed_offset(partition.committed_offset)
+                .with_committed_leader_epoch(partition.committed_leader_epoch)
+                .with_metadata(partition.metadata)
+        });
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions.collect())
+    });
+    response.with_topics(topics.collect())
+}
+
+/// A group id as the wire has it.
+pub(super) fn wire_group_id(group_id: String) -> GroupId {
+    GroupId(StrBytes::from_string(group_id))
+}

@@ -1,0 +1,3 @@
+//! Drivers: what ties the sans-io cores of coordinators to the logs, timers and requests of a shard.
+
+pub(in crate::shard) mod groups;
