@@ -222,7 +222,11 @@ impl<D: Disk> Recovery<D> {
             if let Ok(entries) = decode_snapshot(&contents) {
                 let expiration_ms = self.config.producer_id_expiration_ms;
                 self.producers = ProducerState::from_entries(entries, self.now, expiration_ms);
-                self.with.recovery_point = self.with.recovery_point.max(offset);
+                if self.with.recovery_point < offset {
+                    // Its writer may have died before the names were durable, the segment's among them.
+                    self.must_sync_dir |= !self.with.clean;
+                    self.with.recovery_point = offset;
+                }
                 return Ok(offset);
             }
             // Not synced, or damaged; an older one and more of the log do as well.
