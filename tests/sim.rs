@@ -1,8 +1,9 @@
 //! The log under simulated crashes: the production code on a disk that loses, tears and refuses writes.
 //!
-//! Each seed runs producers, a flusher and a reader over two logs, stops the process or the machine at a
-//! random point, recovers, and compares the logs with a model of what was acknowledged; several times over
-//! the same disk. A failure prints its seed; `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it.
+//! Each seed runs producers, a flusher and a reader over two logs that may share a journal, stops the process
+//! or the machine at a random point, recovers, and compares the logs with a model of what was acknowledged;
+//! several times over the same disk. A failure prints its seed;
+//! `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it.
 //!
 //! Three bugs put in by hand must be found: see [`Sabotage`].
 
@@ -21,7 +22,7 @@ use harness::run_seed;
 use sabotage::Sabotage;
 
 /// Seeds per test; the tests run side by side.
-const SEEDS: u64 = 750;
+const SEEDS: u64 = 1_000;
 
 /// Seeds within which a bug put in by hand must show.
 const SEEDS_TO_FIND_A_BUG: u64 = 200;
@@ -80,6 +81,8 @@ fn seeds_go_through_every_kind_of_trouble() {
     assert!(50 < total.process_crashes.min(total.machine_crashes), "{total:?}");
     assert!(10 < total.clean_stops.min(total.crashes_during_recovery), "{total:?}");
     assert!(10 < total.truncations.min(total.logs_offline), "{total:?}");
+    assert!(1_000 < total.journaled, "{total:?}");
+    assert!(50 < total.restored.min(total.created_anew), "{total:?}");
 }
 
 #[test]

@@ -89,8 +89,9 @@ pub(super) async fn flush<D: Disk>(
 /// Whether [`trim`] would change anything: a quiet log whose file goes on with zeros.
 pub(super) fn wants_trim<D: Disk>(core: &Core<D>) -> bool {
     let state = core.state.borrow();
-    let is_quiet = state.written_end_offset == state.staged_end_offset && state.open.len() == 1;
-    is_quiet && state.open[0].is_padded && state.offline.is_none()
+    let segment = &state.open[0];
+    let is_quiet = segment.written_len == segment.staged_len() && state.open.len() == 1;
+    is_quiet && segment.is_padded && state.offline.is_none()
 }
 
 /// Cuts the zeros behind the last batch; the next flush puts them there again.
@@ -119,14 +120,14 @@ pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError>
 }
 
 /// Ends all writing. What was staged is dropped and, where the disk lets us, cut off the file, so that
-/// bytes nobody was promised do not come back.
+/// bytes nobody was promised do not come back. What is in the journal stays readable from memory.
 async fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
     core.take_offline(error.to_string());
     let front = {
         let mut state = core.state.borrow_mut();
         state.open.truncate(1);
         let segment = state.open_front();
-        segment.tail.abandon(segment.written_len);
+        segment.tail.cut(segment.readable_len);
         let front = segment.file.clone().map(|file| (file, segment.written_len));
         state.staged_end_offset = state.written_end_offset;
         front
@@ -298,6 +299,8 @@ impl<D: Disk> Flush<'_, D> {
         let segment = state.open_front();
         let had_unsynced = std::mem::replace(&mut segment.has_unsynced, true);
         let chunks = segment.tail.freeze(self.core.env.disk());
+        segment.frozen_len = segment.tail.end();
+        segment.in_flight = chunks.iter().map(|chunk| (chunk.position, chunk.bytes.clone())).collect();
         FrontWork { chunks, end_offset: segment.staged_end_offset, end: segment.tail.end(), had_unsynced }
     }
 
@@ -317,7 +320,8 @@ impl<D: Disk> Flush<'_, D> {
         let segment = state.open_front();
         cache_chunks(self.core, segment, &work);
         let gained = work.end - segment.written_len;
-        segment.written_len = work.end;
+        segment.set_written(work.end);
+        segment.in_flight.clear();
         segment.is_padded |= !work.chunks.is_empty();
         segment.has_unsynced = !synced;
         state.bytes_since_checkpoint += gained;
@@ -476,7 +480,7 @@ impl<D: Disk> Flush<'_, D> {
     /// What spares a recovery the bytes before `capture.offset`, which are durable.
     async fn write_checkpoint(&self, capture: Capture) -> Result<(), LogError> {
         let offset = capture.offset;
-        assert!(offset <= self.core.state.borrow().synced_end_offset, "the state of durable records");
+        assert!(offset <= self.core.state.borrow().stored_end_offset, "the state of stored records");
         let has_file = self.core.state.borrow_mut().open_front().exists;
         if has_file {
             self.write_indexes(Some(&capture)).await?;
@@ -538,7 +542,7 @@ async fn write_chunk<D: Disk>(
     write_shared(disk, file, chunk.shared.clone(), chunk.position, sync).await
 }
 
-async fn write_shared<D: Disk>(
+pub(super) async fn write_shared<D: Disk>(
     disk: &D,
     file: &D::File,
     shared: <D::Buf as DiskBuf>::Shared,

@@ -47,7 +47,8 @@ pub(super) struct Core<D: Disk> {
     pub(super) is_flushing: Cell<bool>,
 }
 
-/// What changes in a log. `log_start <= synced_end <= written_end <= staged_end`.
+/// What changes in a log. `log_start <= synced_end <= written_end <= staged_end`, and
+/// `stored_end <= synced_end`.
 pub(super) struct State<D: Disk> {
     pub(super) dir: Rc<Path>,
     pub(super) config: Rc<LogConfig>,
@@ -57,6 +58,8 @@ pub(super) struct State<D: Disk> {
     /// empty.
     pub(super) open: VecDeque<OpenSegment<D>>,
     pub(super) log_start_offset: Offset,
+    /// Everything below is durable in segments; the rest up to the synced end is in the journal.
+    pub(super) stored_end_offset: Offset,
     pub(super) synced_end_offset: Offset,
     pub(super) written_end_offset: Offset,
     pub(super) staged_end_offset: Offset,
@@ -110,19 +113,29 @@ impl<D: Disk> State<D> {
 
     /// The end of what is staged moved to the kernel, and with `synced` to the device.
     pub(super) fn advance_written(&mut self, end: Offset, synced: bool) {
-        assert!(self.written_end_offset <= end, "end {end} after {}", self.written_end_offset);
+        assert!(self.stored_end_offset <= end, "end {end} after {}", self.stored_end_offset);
         assert!(end <= self.staged_end_offset, "end {end}, staged {}", self.staged_end_offset);
-        self.written_end_offset = end;
+        // With a journal, records may have been synced before they are written here.
+        self.written_end_offset = self.written_end_offset.max(end);
         if synced {
-            self.synced_end_offset = end;
-            if end == self.staged_end_offset {
+            self.stored_end_offset = end;
+            self.synced_end_offset = self.synced_end_offset.max(end);
+            if self.synced_end_offset == self.staged_end_offset {
                 self.unsynced_since = None;
             }
         }
         let front = self.open.front().expect("there is always an open segment");
-        let (segment_base, position) = (front.base_offset, front.written_len);
-        if self.marks.back().is_none_or(|mark| mark.offset < end) {
-            self.marks.push_back(FlushMark { offset: end, segment_base, position });
+        self.push_mark(FlushMark {
+            offset: end,
+            segment_base: front.base_offset,
+            position: front.written_len,
+        });
+    }
+
+    /// Remembers where records that may be read end.
+    pub(super) fn push_mark(&mut self, mark: FlushMark) {
+        if self.marks.back().is_none_or(|last| last.offset < mark.offset) {
+            self.marks.push_back(mark);
         }
         if MARKS_MAX < self.marks.len() {
             self.marks.pop_front();
@@ -211,6 +224,7 @@ impl<D: Disk> Log<D> {
             closed: Vec::new(),
             open: VecDeque::from([active]),
             log_start_offset: start,
+            stored_end_offset: start,
             synced_end_offset: start,
             written_end_offset: start,
             staged_end_offset: start,
@@ -281,7 +295,7 @@ impl<D: Disk> Log<D> {
         self.core.state.borrow().written_end_offset
     }
 
-    /// Everything below survives the machine: the log's recovery point.
+    /// Everything below survives the machine.
     pub fn synced_end_offset(&self) -> Offset {
         self.core.state.borrow().synced_end_offset
     }
@@ -293,7 +307,8 @@ impl<D: Disk> Log<D> {
         state.offline.is_none() && (is_staged || state.epochs_dirty)
     }
 
-    /// Bytes staged and not yet written. The driver makes producers wait beyond a bound of its own.
+    /// Bytes that are not in segments yet: staged, on their way, or in the journal only. The driver makes
+    /// producers wait beyond a bound of its own.
     pub fn staged_bytes(&self) -> u64 {
         let state = self.core.state.borrow();
         state.open.iter().map(|segment| segment.staged_len() - segment.written_len).sum()
@@ -314,6 +329,11 @@ impl<D: Disk> Log<D> {
     /// The log's directory.
     pub fn dir(&self) -> Rc<Path> {
         self.core.dir()
+    }
+
+    /// Ends all writing, as a failed write of this log does. The first cause is kept.
+    pub fn take_offline(&self, cause: &str) {
+        self.core.take_offline(cause.to_owned());
     }
 
     /// Where the oldest segment begins; at most the log start.

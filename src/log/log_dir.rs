@@ -6,6 +6,7 @@
 //! <dir>/log-start-offset-checkpoint         records below were deleted
 //! <dir>/replication-offset-checkpoint       high watermarks
 //! <dir>/.kafka_cleanshutdown                there after a clean shutdown only
+//! <dir>/corelog-journal-<number>            appends that are not in their logs' segments yet
 //! <dir>/<topic>-<partition>/                one log
 //! <dir>/<topic>-<partition>.<id>-delete/    a log that is being deleted
 //! ```
@@ -16,13 +17,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::disk::{Disk, DiskError};
-use crate::types::{Offset, Timestamp, TopicId, TopicPartition};
+use crate::types::{Offset, Timestamp, TopicId, TopicPartition, Uuid};
 
 use super::checkpoint::{format_offsets, parse_offsets};
 use super::config::LogConfig;
 use super::env::LogEnv;
 use super::error::LogError;
+use super::journal::{Journal, JournalConfig, JournalContents, LogKey, PendingEntry};
 use super::log::Log;
+use super::partition_metadata;
 use super::recovery::{OpenWith, RecoveryReport};
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -49,6 +52,16 @@ pub struct LogDir<D: Disk> {
     deleted: RefCell<Vec<(Timestamp, PathBuf)>>,
     /// Partitions that were not recovered since a crash: the marker would call them clean.
     unrecovered: RefCell<HashSet<TopicPartition>>,
+    /// What the journal held at the start, until it is started anew.
+    found_journal: RefCell<Option<JournalContents>>,
+    journal: RefCell<Option<Journal<D>>>,
+}
+
+/// What became of the journal that a start found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JournalStart {
+    /// Logs with entries that were not opened: their topics were deleted, or they were moved.
+    pub logs_gone: usize,
 }
 
 /// The contents of the checkpoint files.
@@ -93,7 +106,11 @@ impl<D: Disk> LogDir<D> {
             stored: RefCell::default(),
             deleted: RefCell::default(),
             unrecovered: RefCell::default(),
+            found_journal: RefCell::new(None),
+            journal: RefCell::new(None),
         };
+        let found = JournalContents::read(&disk, &dir.path).await?;
+        dir.found_journal.replace(Some(found));
         if clean_shutdown.is_none() {
             let partitions = dir.partitions().await?;
             dir.unrecovered.borrow_mut().extend(partitions);
@@ -147,17 +164,22 @@ impl<D: Disk> LogDir<D> {
         now: Timestamp,
     ) -> Result<Log<D>, LogError> {
         self.forget(&topic_partition).await?;
+        let journal = self.journal();
+        if let Some(journal) = journal {
+            journal.void(topic_id, topic_partition.partition).await?;
+        }
         Log::create(self.env.clone(), &self.path, topic_partition, topic_id, config, now).await
     }
 
-    /// Opens the log of a partition that is there; see [`Log::open`].
+    /// Opens the log of a partition that is there, and adds what the journal has of it; see [`Log::open`].
     pub async fn load_log(
         &self,
         topic_partition: TopicPartition,
         config: LogConfig,
         now: Timestamp,
     ) -> Result<(Log<D>, RecoveryReport), LogError> {
-        let with = {
+        let journaled = self.take_journaled(&topic_partition).await?;
+        let mut with = {
             let checkpoints = self.checkpoints.borrow();
             let offset = |offsets: &HashMap<_, _>| offsets.get(&topic_partition).copied();
             OpenWith {
@@ -166,10 +188,50 @@ impl<D: Disk> LogDir<D> {
                 log_start_offset: offset(&checkpoints.log_starts).unwrap_or(Offset::ZERO),
             }
         };
+        let log_start_offset = with.log_start_offset;
+        if let Some(first) = journaled.first() {
+            // Records that are in the journal only may have been deleted up to here.
+            with.log_start_offset = log_start_offset.min(first.base_offset);
+        }
         let partition = topic_partition.clone();
-        let opened = Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await?;
+        let (log, mut report) =
+            Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await?;
+        report.restored = log.restore(&journaled, now).await?;
+        log.raise_log_start(log_start_offset);
         self.unrecovered.borrow_mut().remove(&partition);
-        Ok(opened)
+        Ok((log, report))
+    }
+
+    /// What the journal that was found has of a partition.
+    async fn take_journaled(&self, partition: &TopicPartition) -> Result<Vec<PendingEntry>, LogError> {
+        if !self.has_journaled() {
+            return Ok(Vec::new());
+        }
+        let dir = self.path.join(partition.dir_name());
+        let topic_id = partition_metadata::read(self.env.disk(), &dir).await?.unwrap_or(Uuid::ZERO);
+        let key = LogKey { topic_id, partition: partition.partition };
+        let mut found = self.found_journal.borrow_mut();
+        Ok(found.as_mut().map(|found| found.pending.take(key)).unwrap_or_default())
+    }
+
+    /// Whether the journal that was found has entries of logs that were not loaded.
+    pub fn has_journaled(&self) -> bool {
+        self.found_journal.borrow().as_ref().is_some_and(|found| 0 < found.pending.log_count())
+    }
+
+    /// Ends the use of the journal that was found, durably, and begins a new one if there is to be one. To be
+    /// called when all logs of the directory are opened, and before anything is appended to any of them:
+    /// what the old journal has of a log that goes on differently must not come back.
+    pub async fn start_journal(&self, config: Option<JournalConfig>) -> Result<JournalStart, LogError> {
+        let Some(found) = self.found_journal.take() else { return Ok(JournalStart::default()) };
+        let journal = Journal::open(self.env.disk(), &self.path, &found, config).await?;
+        self.journal.replace(journal);
+        Ok(JournalStart { logs_gone: found.pending.log_count() })
+    }
+
+    /// The journal of the directory, if it has one.
+    pub fn journal(&self) -> Option<Journal<D>> {
+        self.journal.borrow().clone()
     }
 
     /// The high watermark last checkpointed for a partition.
@@ -211,7 +273,7 @@ impl<D: Disk> LogDir<D> {
             for CheckpointedLog { log, high_watermark } in logs {
                 let partition = log.topic_partition();
                 let log_start = log.log_start_offset();
-                checkpoints.recovery_points.insert(partition.clone(), log.synced_end_offset());
+                checkpoints.recovery_points.insert(partition.clone(), log.stored_end_offset());
                 checkpoints.high_watermarks.insert(partition.clone(), *high_watermark);
                 // Kafka leaves out what the oldest segment tells as well.
                 if log.first_segment_base() < log_start {
@@ -243,6 +305,10 @@ impl<D: Disk> LogDir<D> {
         broker_epoch: i64,
     ) -> Result<(), LogError> {
         self.write_checkpoints(logs).await?;
+        if let Some(journal) = self.journal() {
+            let is_empty = journal.close().await?;
+            assert!(is_empty, "logs that were closed have stored everything");
+        }
         if !self.unrecovered.borrow().is_empty() {
             return Ok(());
         }

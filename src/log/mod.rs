@@ -14,7 +14,7 @@
 //! task of its own. On-disk formats: `docs/storage_format.md`.
 //!
 //! Reading order: [`config`], `tail` (the aligned buffer), `append`, `flush`, `read`, the indexes,
-//! `producer_state`, `recovery`, `log_dir`.
+//! `producer_state`, `recovery`, `journal`, `log_dir`.
 
 mod append;
 mod block_cache;
@@ -26,6 +26,7 @@ mod error;
 mod file_cache;
 mod flush;
 mod index;
+mod journal;
 #[expect(clippy::module_inception, reason = "the main type of the module, in the file of its name")]
 mod log;
 mod log_dir;
@@ -50,8 +51,9 @@ pub use env::{EnvConfig, LogEnv};
 pub use error::{AppendError, LogError, ReadError};
 pub use file_cache::FileCache;
 pub use flush::FlushOutcome;
+pub use journal::{Fate, Journal, JournalConfig, RestoreReport};
 pub use log::Log;
-pub use log_dir::{CheckpointedLog, LogDir};
+pub use log_dir::{CheckpointedLog, JournalStart, LogDir};
 pub use meta_properties::MetaProperties;
 pub use producer_state::ProducerSummary;
 pub use read::{OutcomeToSend, ReadOutcome, TimestampOffset};

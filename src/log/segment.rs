@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use crate::disk::{Disk, DiskBuf};
 use crate::record::batch::BatchHeader;
 use crate::types::{Offset, Timestamp};
@@ -118,8 +120,14 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) tail: Tail<D::Buf>,
     /// The offset after the last staged batch.
     pub(super) staged_end_offset: Offset,
-    /// Bytes the kernel has.
+    /// Bytes the kernel has in this file. `written_len <= readable_len <= staged_len`
     pub(super) written_len: u64,
+    /// Bytes that may be read: the kernel has them, in this file or in the journal.
+    pub(super) readable_len: u64,
+    /// Up to here, bytes are written or on their way.
+    pub(super) frozen_len: u64,
+    /// What is on its way to the file, with positions; after a failure, what did not get there.
+    pub(super) in_flight: Vec<(u64, Bytes)>,
     /// Behind `written_len`, the file goes on with zeros.
     pub(super) is_padded: bool,
     /// Up to here the file was extended ahead with zeros.
@@ -164,6 +172,9 @@ impl<D: Disk> OpenSegment<D> {
             tail: Tail::new(0),
             staged_end_offset: base_offset,
             written_len: 0,
+            readable_len: 0,
+            frozen_len: 0,
+            in_flight: Vec::new(),
             is_padded: false,
             prepared_end: 0,
             offset_index: GrowingIndex::new(),
@@ -190,10 +201,37 @@ impl<D: Disk> OpenSegment<D> {
         SegmentView {
             base_offset: self.base_offset,
             ids: self.ids,
-            len: self.written_len,
+            len: self.readable_len,
             offset_index_len: self.offset_index.persisted_len(),
             time_index_len: self.time_index.persisted_len(),
         }
+    }
+
+    /// The view without what is in the journal only.
+    pub(super) fn file_view(&self) -> SegmentView {
+        SegmentView { len: self.written_len, ..self.view() }
+    }
+
+    /// The first `len` bytes are in the file, the next one that is staged follows them.
+    pub(super) fn set_written(&mut self, len: u64) {
+        self.written_len = len;
+        self.readable_len = self.readable_len.max(len);
+        self.frozen_len = self.frozen_len.max(len);
+    }
+
+    /// Whether everything that may not be read yet is still being gathered.
+    pub(super) fn is_gathering(&self) -> bool {
+        self.frozen_len <= self.readable_len
+    }
+
+    /// Bytes from `position` on that are not in the file yet.
+    pub(super) fn bytes_in_memory(&self, position: u64) -> Option<Bytes> {
+        let in_flight = self.in_flight.iter().find_map(|(start, bytes)| {
+            let skip = usize::try_from(position.checked_sub(*start)?).ok()?;
+            (skip < bytes.len()).then(|| bytes.slice(skip..))
+        });
+        // The tail goes on changing behind these bytes: a reader gets a copy.
+        in_flight.or_else(|| self.tail.bytes_at(position).map(Bytes::copy_from_slice))
     }
 
     /// Accounts for a batch at `position` whose offsets are assigned: `LogSegment.append`.

@@ -172,7 +172,7 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         }
         let state = self.core.state.borrow();
         let is_open = state.open.iter().any(|segment| segment.base_offset == self.view.base_offset);
-        if is_open { align_down(self.view.len.saturating_sub(UNSETTLED_BYTES)) } else { self.view.len }
+        if is_open { align_down(self.file_len().saturating_sub(UNSETTLED_BYTES)) } else { self.view.len }
     }
 
     /// A settled header that only the page cache has.
@@ -194,15 +194,34 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
     }
 
     fn cached(&self, position: u64) -> Option<Bytes> {
-        let mut bytes = self.core.env.blocks().borrow_mut().lookup(self.view.ids.log, position)?;
+        let cached = self.core.env.blocks().borrow_mut().lookup(self.view.ids.log, position);
+        let mut bytes = cached.or_else(|| self.in_memory(position))?;
         // The cache may know more of the segment by now than the view.
         bytes.truncate((self.view.len - position) as usize);
         Some(bytes)
     }
 
+    /// Bytes that are in the journal, and not in the segment's file yet.
+    fn in_memory(&self, position: u64) -> Option<Bytes> {
+        let state = self.core.state.borrow();
+        let front = state.open.front().filter(|front| front.ids.log == self.view.ids.log)?;
+        (front.written_len <= position).then(|| front.bytes_in_memory(position)).flatten()
+    }
+
+    /// Bytes of the view that are in the segment's file.
+    fn file_len(&self) -> u64 {
+        let state = self.core.state.borrow();
+        let front = state.open.front().filter(|front| front.ids.log == self.view.ids.log);
+        front.map_or(self.view.len, |front| self.view.len.min(front.written_len))
+    }
+
     /// Reads aligned pieces that begin with the block of `position` and cache them; returns what they hold
     /// from `position` on.
     async fn read_disk(&self, position: u64, want: usize) -> Result<Vec<Bytes>, ReadError> {
+        let file_len = self.file_len();
+        if file_len <= position {
+            return Err(self.corrupt(position, format!("{file_len} bytes are in the file")));
+        }
         let file = self.core.reading_file(&self.view).await?;
         let start = align_down(position);
         let is_sequential = {
@@ -210,7 +229,7 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
             std::mem::replace(&mut state.last_disk_read_end, 0) == start && 0 < start
         };
         let min = if is_sequential { READ_PIECE_BYTES } else { READ_MIN_BYTES };
-        let want_end = align_up(position + want.max(min) as u64).min(align_up(self.view.len));
+        let want_end = align_up(position + want.max(min) as u64).min(align_up(file_len));
         let max_end = start + (PIECES_IN_FLIGHT * READ_PIECE_BYTES) as u64;
         let end = want_end.min(max_end);
         let reads = (start..end).step_by(READ_PIECE_BYTES).map(|piece| {
@@ -221,7 +240,7 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         let mut pieces = Vec::new();
         let mut at = start;
         for bytes in join_all(reads.collect()).await {
-            let bytes = self.keep(at, bytes?)?;
+            let bytes = self.keep(at, bytes?, file_len)?;
             at += bytes.len() as u64;
             pieces.push(bytes);
         }
@@ -234,10 +253,10 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         Ok(pieces)
     }
 
-    /// Caches a piece without what lies behind the segment's end.
-    fn keep(&self, position: u64, mut bytes: Bytes) -> Result<Bytes, ReadError> {
+    /// Caches a piece without what lies behind the end of what the file has of the segment.
+    fn keep(&self, position: u64, mut bytes: Bytes, file_len: u64) -> Result<Bytes, ReadError> {
         let charge = bytes.len();
-        let expected = (self.view.len - position).min(READ_PIECE_BYTES as u64) as usize;
+        let expected = (file_len - position).min(READ_PIECE_BYTES as u64) as usize;
         if charge < expected && !charge.is_multiple_of(BLOCK) {
             return Err(self.corrupt(position + charge as u64, "the file ends inside of its log".to_owned()));
         }

@@ -99,9 +99,37 @@ impl<B: DiskBuf> Tail<B> {
         self.end = mark.end;
     }
 
-    /// Drops everything staged after a failure; `end` is what is written.
-    pub(super) fn abandon(&mut self, end: u64) {
-        *self = Self::new(end);
+    /// Drops everything behind `end` after a failure.
+    pub(super) fn cut(&mut self, end: u64) {
+        while self.chunks.back().is_some_and(|chunk| end <= chunk.position) {
+            self.chunks.pop_back();
+        }
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.filled = chunk.filled.min((end - chunk.position) as usize);
+        }
+        self.end = end;
+        self.last_block = Vec::new();
+    }
+
+    /// The bytes from `position` on, as far as one chunk has them in memory.
+    pub(super) fn bytes_at(&self, position: u64) -> Option<&[u8]> {
+        let after = self.chunks.partition_point(|chunk| chunk.position <= position);
+        let chunk = self.chunks.get(after.checked_sub(1)?)?;
+        let start = (position - chunk.position) as usize;
+        let is_known = chunk.missing <= start && start < chunk.filled;
+        is_known.then(|| &chunk.buf.as_slice()[start..chunk.filled])
+    }
+
+    /// Copies the bytes from `position` on, all of which are in memory.
+    pub(super) fn copy(&self, mut position: u64, mut room: &mut [u8]) {
+        while !room.is_empty() {
+            let bytes = self.bytes_at(position).expect("the bytes are gathered here");
+            let len = bytes.len().min(room.len());
+            let (now, later) = room.split_at_mut(len);
+            now.copy_from_slice(&bytes[..len]);
+            position += len as u64;
+            room = later;
+        }
     }
 
     /// Room for `len` bytes at the end, appended by this call and filled by the caller; `None` when they
@@ -237,6 +265,10 @@ mod tests {
                 }
                 expected.extend_from_slice(&piece);
                 assert_eq!(tail.end(), expected.len() as u64);
+                let start = prng.below(piece.len() as u64 + 1) as usize;
+                let mut copy = vec![0; piece.len() - start];
+                tail.copy(tail.end() - copy.len() as u64, &mut copy);
+                assert!(copy == piece[start..]);
                 if prng.chance(1, 3) {
                     write(&mut file, &mut tail, &disk);
                     assert_eq!(file.len(), align_up(expected.len() as u64) as usize);

@@ -50,7 +50,7 @@ fn segment_from<D: Disk>(core: &Core<D>, from: Offset) -> Option<(SegmentView, O
             let next = state.closed.get(index + 1).map_or(front.base_offset, |next| next.view.base_offset);
             Some((segment.view, next))
         }
-        None => (from <= front.base_offset).then(|| (front.view(), state.written_end_offset)),
+        None => (from <= front.base_offset).then(|| (front.file_view(), state.written_end_offset)),
     }
 }
 

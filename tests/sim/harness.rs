@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use corelog::disk::WriteSync;
 use corelog::disk::memory::{Crash, FaultPlan, MemoryDisk, Simulation, block_on, yield_turns};
-use corelog::log::{CheckpointedLog, EnvConfig, Log, LogConfig, LogDir, LogEnv};
+use corelog::log::{
+    CheckpointedLog, EnvConfig, Fate, Journal, JournalConfig, Log, LogConfig, LogDir, LogEnv,
+};
 use corelog::types::{Offset, Prng, Timestamp, TopicName, TopicPartition, Uuid};
 
 use super::model::{Acks, Model};
@@ -37,6 +39,9 @@ pub(crate) struct Coverage {
     pub(crate) crashes_during_recovery: usize,
     pub(crate) truncations: usize,
     pub(crate) logs_offline: usize,
+    pub(crate) journaled: usize,
+    pub(crate) restored: usize,
+    pub(crate) created_anew: usize,
 }
 
 impl std::ops::AddAssign for Coverage {
@@ -50,6 +55,9 @@ impl std::ops::AddAssign for Coverage {
         self.crashes_during_recovery += other.crashes_during_recovery;
         self.truncations += other.truncations;
         self.logs_offline += other.logs_offline;
+        self.journaled += other.journaled;
+        self.restored += other.restored;
+        self.created_anew += other.created_anew;
     }
 }
 
@@ -67,12 +75,17 @@ struct World {
     prng: Prng,
     disk: SabotagedDisk,
     config: LogConfig,
+    journal: Option<JournalConfig>,
+    /// Logs that were created so far.
+    logs_created: usize,
     partitions: Vec<Partition>,
     now: Timestamp,
     sabotage: Sabotage,
     /// The first promise that a task saw broken.
     violation: Rc<RefCell<Option<String>>>,
     coverage: Coverage,
+    /// Batches that went into the journal.
+    journaled: Rc<Cell<usize>>,
 }
 
 /// Runs all incarnations of a seed.
@@ -84,6 +97,7 @@ pub(crate) fn run_seed(seed: u64, sabotage: Sabotage) -> Result<Coverage, String
         let end = world.live(logs)?;
         logs = world.recover(end)?;
     }
+    world.coverage.journaled = world.journaled.get();
     Ok(world.coverage)
 }
 
@@ -102,8 +116,23 @@ impl World {
             ..LogConfig::default()
         };
         let partitions = (0..LOGS).map(|index| Partition::new(index, &mut prng)).collect();
+        let journal = draw_journal(&mut prng);
         let (violation, coverage) = (Rc::default(), Coverage::default());
-        Self { seed, prng, disk, config, partitions, now: START, sabotage, violation, coverage }
+        let (now, logs_created) = (START, LOGS);
+        Self {
+            seed,
+            prng,
+            disk,
+            config,
+            journal,
+            logs_created,
+            partitions,
+            now,
+            sabotage,
+            violation,
+            coverage,
+            journaled: Rc::default(),
+        }
     }
 
     fn env(&mut self) -> LogEnv<SabotagedDisk> {
@@ -122,6 +151,7 @@ impl World {
                 let tp = partition.topic_partition.clone();
                 logs.push(dir.create_log(tp, Uuid(7), self.config.clone(), self.now).await?);
             }
+            dir.start_journal(self.journal).await?;
             self.disk.inner.sync_all_names();
             Ok((Rc::new(dir), logs))
         });
@@ -132,17 +162,18 @@ impl World {
     fn live(&mut self, logs: OpenLogs) -> Result<End, String> {
         let plan = self.draw_faults();
         self.disk.inner.set_plan(plan);
-        let mut simulation = Simulation::new(self.prng.next_u64(), self.now);
-        let (dir, logs) = logs;
-        let stop = Rc::new(Cell::new(false));
-        for (log, partition) in logs.iter().zip(self.partitions.clone()) {
-            self.spawn_tasks(&mut simulation, log, &partition, &stop);
-        }
-        self.spawn_checkpointer(&mut simulation, &dir, &logs, &stop);
-        let mut steps = [100, 1_000, 5_000][self.prng.below(3) as usize];
-        steps += self.prng.below(100);
-        simulation.run(steps);
+        let (dir, mut logs) = logs;
+        let (mut simulation, mut stop) = self.run(&dir, &logs);
         let end = self.draw_end(plan);
+        if !is_faulty(plan) && self.prng.chance(1, 4) {
+            stop.set(true);
+            if !simulation.run(1_000_000) {
+                return Err("the tasks do not stop".to_owned());
+            }
+            self.now = simulation.clock().now();
+            self.create_anew(&dir, &mut logs)?;
+            (simulation, stop) = self.run(&dir, &logs);
+        }
         if end == End::CleanStop {
             stop.set(true);
             if !simulation.run(1_000_000) {
@@ -157,6 +188,48 @@ impl World {
             Some(violation) => Err(violation),
             None => Ok(end),
         }
+    }
+
+    /// Runs the broker's tasks for a while.
+    fn run(
+        &mut self,
+        dir: &Rc<LogDir<SabotagedDisk>>,
+        logs: &[Log<SabotagedDisk>],
+    ) -> (Simulation, Rc<Cell<bool>>) {
+        let mut simulation = Simulation::new(self.prng.next_u64(), self.now);
+        let stop = Rc::new(Cell::new(false));
+        let journal = dir.journal();
+        for (log, partition) in logs.iter().zip(self.partitions.clone()) {
+            self.spawn_tasks(&mut simulation, log, &partition, &stop, journal.as_ref());
+        }
+        self.spawn_checkpointer(&mut simulation, dir, logs, &stop);
+        if let Some(journal) = journal {
+            self.spawn_journal(&mut simulation, &journal, logs, &stop);
+        }
+        let mut steps = [100, 1_000, 5_000][self.prng.below(3) as usize];
+        steps += self.prng.below(100);
+        simulation.run(steps);
+        (simulation, stop)
+    }
+
+    /// Deletes a log and creates it again with the same topic id, as a partition that was moved away and
+    /// back. Nothing of the old one may be found in it.
+    fn create_anew(
+        &mut self,
+        dir: &LogDir<SabotagedDisk>,
+        logs: &mut [Log<SabotagedDisk>],
+    ) -> Result<(), String> {
+        self.coverage.created_anew += 1;
+        let index = self.prng.below(logs.len() as u64) as usize;
+        let tp = self.partitions[index].topic_partition.clone();
+        let created = block_on(async {
+            dir.delete_log(&logs[index], self.now).await?;
+            dir.create_log(tp, Uuid(7), self.config.clone(), self.now).await
+        });
+        logs[index] = created.map_err(|error: corelog::log::LogError| error.to_string())?;
+        self.partitions[index].renew(self.logs_created, &mut self.prng);
+        self.logs_created += 1;
+        Ok(())
     }
 
     fn note(&mut self, end: End, logs: &[Log<SabotagedDisk>]) {
@@ -191,10 +264,8 @@ impl World {
     }
 
     fn draw_end(&mut self, plan: FaultPlan) -> End {
-        let is_faulty =
-            plan.eio_on_op.is_some() || plan.sync_failure_on.is_some() || plan.space_bytes.is_some();
         match self.prng.below(5) {
-            0 if !is_faulty => End::CleanStop,
+            0 if !is_faulty(plan) => End::CleanStop,
             1 | 2 => End::Crash(Crash::Process),
             _ => End::Crash(Crash::Machine),
         }
@@ -206,9 +277,11 @@ impl World {
         log: &Log<SabotagedDisk>,
         partition: &Partition,
         stop: &Rc<Cell<bool>>,
+        journal: Option<&Journal<SabotagedDisk>>,
     ) {
         let flusher = Flusher {
             log: log.clone(),
+            journal: journal.cloned(),
             partition: partition.clone(),
             prng: Prng::new(self.prng.next_u64()),
             stop: stop.clone(),
@@ -241,6 +314,38 @@ impl World {
                 yield_turns(1 + prng.below(20)).await;
                 if let Err(text) = read_somewhere(&log, &partition, &mut prng).await {
                     violation.borrow_mut().get_or_insert(text);
+                }
+            }
+        });
+    }
+
+    /// What a shard does for a journal: commits what is staged, and keeps files free.
+    fn spawn_journal(
+        &mut self,
+        simulation: &mut Simulation,
+        journal: &Journal<SabotagedDisk>,
+        logs: &[Log<SabotagedDisk>],
+        stop: &Rc<Cell<bool>>,
+    ) {
+        let journaler = Journaler {
+            journal: journal.clone(),
+            logs: logs.to_vec(),
+            partitions: self.partitions.clone(),
+            prng: Prng::new(self.prng.next_u64()),
+            stop: stop.clone(),
+            journaled: self.journaled.clone(),
+        };
+        simulation.spawn(journaler.run());
+        let (journal, logs, stop) = (journal.clone(), logs.to_vec(), stop.clone());
+        let mut prng = Prng::new(self.prng.next_u64());
+        simulation.spawn(async move {
+            while !stop.get() {
+                yield_turns(1 + prng.below(10)).await;
+                if journal.wants_maintenance()
+                    && let Err(error) = journal.maintain().await
+                {
+                    logs.iter().for_each(|log| log.take_offline(&error.to_string()));
+                    return;
                 }
             }
         });
@@ -326,14 +431,18 @@ impl World {
         self.coverage.crashes_during_recovery += 1;
         let mut simulation = Simulation::new(self.prng.next_u64(), self.now);
         let (env, config, now) = (self.env(), self.config.clone(), self.now);
+        let journal = self.journal;
         let partitions: Vec<_> =
             self.partitions.iter().map(|partition| partition.topic_partition.clone()).collect();
         self.disk.skip_truncation(self.sabotage == Sabotage::SkipTruncation);
         simulation.spawn(async move {
             let Ok(dir) = LogDir::open(env, dir_path()).await else { return };
             for partition in partitions {
-                let _ = dir.load_log(partition, config.clone(), now).await;
+                if dir.load_log(partition, config.clone(), now).await.is_err() {
+                    return;
+                }
             }
+            let _ = dir.start_journal(journal).await;
         });
         simulation.run(self.prng.below(150));
         drop(simulation);
@@ -345,6 +454,10 @@ impl World {
     fn open(&mut self, end: End) -> Result<OpenLogs, String> {
         let env = self.env();
         self.disk.skip_truncation(self.sabotage == Sabotage::SkipTruncation);
+        if self.prng.chance(1, 8) {
+            // The operator changed the configuration.
+            self.journal = draw_journal(&mut self.prng);
+        }
         let opened = block_on(async {
             let dir = LogDir::open(env, dir_path()).await?;
             let mut logs = Vec::new();
@@ -352,6 +465,7 @@ impl World {
                 let tp = partition.topic_partition.clone();
                 logs.push(dir.load_log(tp, self.config.clone(), self.now).await?);
             }
+            dir.start_journal(self.journal).await?;
             Ok((dir, logs))
         });
         self.disk.skip_truncation(false);
@@ -361,6 +475,10 @@ impl World {
         }
         for (_, report) in &logs {
             self.coverage.truncations += usize::from(report.truncated.is_some());
+            self.coverage.restored += report.restored.batches as usize;
+            if end == End::CleanStop && report.restored.batches != 0 {
+                return Err(format!("after a clean stop, the journal has {:?}", report.restored));
+            }
             if !report.is_intact() || (end == End::CleanStop && report.truncated.is_some()) {
                 return Err(format!("seed {}: a disk that is sound is called broken: {report:?}", self.seed));
             }
@@ -369,24 +487,46 @@ impl World {
     }
 }
 
+fn is_faulty(plan: FaultPlan) -> bool {
+    plan.eio_on_op.is_some() || plan.sync_failure_on.is_some() || plan.space_bytes.is_some()
+}
+
+/// Two of three directories have a journal.
+fn draw_journal(prng: &mut Prng) -> Option<JournalConfig> {
+    let journal = JournalConfig {
+        file_bytes: [32, 48, 128][prng.below(3) as usize] * 1024,
+        files_max: 2 + prng.below(4) as usize,
+        bypass_bytes: [500, 4_000, 1 << 20][prng.below(3) as usize],
+    };
+    prng.chance(2, 3).then_some(journal)
+}
+
 impl Partition {
     fn new(index: usize, prng: &mut Prng) -> Self {
+        let topic = TopicName::new("sim").expect("a legal name");
+        let partition = Self {
+            topic_partition: TopicPartition { topic, partition: index as i32 },
+            model: Rc::default(),
+            producers: Rc::default(),
+        };
+        partition.renew(index, prng);
+        partition
+    }
+
+    /// Begins again with other producers, who know nothing of what was sent before.
+    fn renew(&self, log: usize, prng: &mut Prng) {
         let mut model = Model::default();
         let kinds = [(Acks::All, true), (Acks::All, true), (Acks::One, true), (Acks::One, false)];
         let producers = (0..PRODUCERS_PER_LOG).map(|producer| {
             let (acks, is_idempotent) = kinds[prng.below(kinds.len() as u64) as usize];
-            Producer::new(producer, acks, is_idempotent, prng.next_u64())
+            Producer::new(10 * log + producer, acks, is_idempotent, prng.next_u64())
         });
         let producers: Vec<_> = producers.collect();
         for producer in producers.iter().filter(|producer| producer.is_strict()) {
             model.add_strict_producer(producer.index());
         }
-        let topic = TopicName::new("sim").expect("a legal name");
-        Self {
-            topic_partition: TopicPartition { topic, partition: index as i32 },
-            model: Rc::new(RefCell::new(model)),
-            producers: Rc::new(RefCell::new(producers)),
-        }
+        self.model.replace(model);
+        self.producers.replace(producers);
     }
 }
 
@@ -394,9 +534,43 @@ fn dir_path() -> PathBuf {
     PathBuf::from("/data/shard-00")
 }
 
+/// What a shard does for the logs of a directory together.
+struct Journaler {
+    journal: Journal<SabotagedDisk>,
+    logs: Vec<Log<SabotagedDisk>>,
+    partitions: Vec<Partition>,
+    prng: Prng,
+    stop: Rc<Cell<bool>>,
+    journaled: Rc<Cell<usize>>,
+}
+
+impl Journaler {
+    async fn run(mut self) {
+        while !self.stop.get() {
+            yield_turns(1 + self.prng.below(6)).await;
+            match self.journal.commit(&self.logs).await {
+                Ok(fates) => {
+                    let journaled = fates.iter().filter(|fate| **fate == Fate::Journaled).count();
+                    self.journaled.set(self.journaled.get() + journaled);
+                }
+                Err(error) => {
+                    self.logs.iter().for_each(|log| log.take_offline(&error.to_string()));
+                    return;
+                }
+            }
+            for (log, partition) in self.logs.iter().zip(&self.partitions) {
+                let mut model = partition.model.borrow_mut();
+                model.written_end = log.written_end_offset();
+                model.synced_end = log.synced_end_offset();
+            }
+        }
+    }
+}
+
 /// What a shard does for each of its logs.
 struct Flusher {
     log: Log<SabotagedDisk>,
+    journal: Option<Journal<SabotagedDisk>>,
     partition: Partition,
     prng: Prng,
     stop: Rc<Cell<bool>>,
@@ -438,6 +612,20 @@ impl Flusher {
     async fn flush(&mut self) {
         let waits_for_sync = self.log.synced_end_offset() < self.log.written_end_offset()
             && self.partition.producers.borrow().iter().any(Producer::waits_for_sync);
+        if let Some(journal) = &self.journal
+            && !self.stop.get()
+        {
+            let is_pressing =
+                journal.pressing().iter().any(|log| log.topic_partition() == self.log.topic_partition());
+            let is_stored_now = is_pressing || self.prng.chance(1, 30);
+            if is_stored_now && self.log.has_unstored() {
+                let _ = self.log.flush(WriteSync::Data).await;
+                return;
+            }
+            if journal.takes(&self.log) && !self.prng.chance(1, 30) {
+                return;
+            }
+        }
         if !self.log.has_staged() && !waits_for_sync {
             return;
         }

@@ -190,6 +190,7 @@ impl<D: Disk> Recovery<D> {
         state.staged_end_offset = end;
         state.written_end_offset = front_end;
         state.synced_end_offset = front_end.min(durable);
+        state.stored_end_offset = state.synced_end_offset;
         state.checkpointed_offset = durable;
         state.bytes_since_checkpoint = if self.with.clean { 0 } else { self.report.walked_bytes };
         state.producers = self.producers;
@@ -335,7 +336,7 @@ impl<D: Disk> Recovery<D> {
         self.report.walked_bytes += walked.len - start;
         self.report.scanned_bytes += scanner.checked_bytes;
         segment.tail = Tail::new(walked.len);
-        segment.written_len = walked.len;
+        segment.set_written(walked.len);
         segment.is_padded = walked.is_padded;
         // Beyond the recovery point, nothing is known to be durable.
         let is_beyond = !self.with.clean && self.with.recovery_point < segment.staged_end_offset;

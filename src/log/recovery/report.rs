@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::log::journal::RestoreReport;
 use crate::types::Offset;
 
 /// What is known about a log before it is opened.
@@ -59,6 +60,8 @@ pub struct RecoveryReport {
     pub broken: Vec<BrokenRange>,
     /// Segments whose indexes were built anew.
     pub rebuilt_indexes: usize,
+    /// What was added from the journal.
+    pub restored: RestoreReport,
 }
 
 impl RecoveryReport {

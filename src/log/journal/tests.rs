@@ -1,0 +1,330 @@
+//! The journal with logs, on a disk in memory: the stories that unit tests of its parts do not tell.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::disk::memory::{Crash, FaultPlan, MemoryDisk, block_on};
+use crate::disk::{Disk, WriteSync};
+use crate::log::{
+    AppendContext, AppendError, AppendOrigin, BatchToAppend, CheckpointedLog, EnvConfig, Log, LogConfig,
+    LogDir, LogEnv, LogError,
+};
+use crate::record::batch::BatchHeader;
+use crate::record::builder::{BatchBuilder, BatchFields};
+use crate::types::{LeaderEpoch, Offset, Prng, Timestamp, TopicName, TopicPartition, Uuid};
+
+use super::{Fate, Journal, JournalConfig};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const CONFIG: JournalConfig = JournalConfig { file_bytes: 64 * 1024, files_max: 3, bypass_bytes: 8_000 };
+
+type TestLog = Log<MemoryDisk>;
+
+fn partition(index: i32) -> TopicPartition {
+    TopicPartition { topic: TopicName::new("orders").unwrap(), partition: index }
+}
+
+fn log_config() -> LogConfig {
+    LogConfig { segment_bytes: 16 * 1024, index_interval_bytes: 512, ..LogConfig::default() }
+}
+
+async fn open_dir(disk: &MemoryDisk) -> LogDir<MemoryDisk> {
+    let env =
+        LogEnv::new(disk.clone(), EnvConfig { cache_bytes: 0, open_files: 4, sends_files: true, seed: 1 });
+    LogDir::open(env, PathBuf::from("/data/shard-00")).await.unwrap()
+}
+
+/// A new directory with `logs` logs, and its journal with a first file.
+async fn create(
+    disk: &MemoryDisk,
+    logs: i32,
+    config: Option<JournalConfig>,
+) -> (LogDir<MemoryDisk>, Vec<TestLog>) {
+    let dir = open_dir(disk).await;
+    let mut created = Vec::new();
+    for index in 0..logs {
+        created.push(dir.create_log(partition(index), Uuid(7), log_config(), NOW).await.unwrap());
+    }
+    dir.start_journal(config).await.unwrap();
+    if let Some(journal) = dir.journal() {
+        journal.maintain().await.unwrap();
+    }
+    // The first append of an epoch goes directly.
+    for log in &created {
+        append(log, 10);
+        log.flush(WriteSync::Data).await.unwrap();
+    }
+    (dir, created)
+}
+
+async fn reopen(
+    disk: &MemoryDisk,
+    logs: i32,
+    config: Option<JournalConfig>,
+) -> (LogDir<MemoryDisk>, Vec<TestLog>, u64) {
+    let dir = open_dir(disk).await;
+    let (mut opened, mut restored) = (Vec::new(), 0);
+    for index in 0..logs {
+        let (log, report) = dir.load_log(partition(index), log_config(), NOW).await.unwrap();
+        assert!(report.is_intact() && report.restored.behind_hole.is_none(), "{report:?}");
+        restored += report.restored.batches;
+        opened.push(log);
+    }
+    dir.start_journal(config).await.unwrap();
+    (dir, opened, restored)
+}
+
+fn append(log: &TestLog, value_len: usize) {
+    try_append(log, value_len).unwrap();
+}
+
+fn try_append(log: &TestLog, value_len: usize) -> Result<(), AppendError> {
+    let mut builder = BatchBuilder::new(BatchFields::default());
+    builder.append(NOW, None, Some(&vec![log.staged_end_offset().0 as u8; value_len]), &[]);
+    let bytes = builder.build();
+    let header = BatchHeader::decode(&bytes).unwrap();
+    let batch = BatchToAppend { header, bytes: &bytes, append_time: None, is_crc_checked: false };
+    let context = AppendContext { leader_epoch: LeaderEpoch(4), origin: AppendOrigin::Client, now: NOW };
+    log.append(&[batch], context).map(drop)
+}
+
+/// Every record from the log's start, read in pieces; the values tell their offsets.
+async fn assert_readable(log: &TestLog, end: i64) {
+    let mut next = Offset::ZERO;
+    while next < Offset(end) {
+        let outcome = log.read(next, Offset(end), 1_500, true).await.unwrap();
+        let bytes = outcome.chunks.concat();
+        let whole = crate::record::batch::Batches::new(&bytes).map_while(Result::ok);
+        let before = next;
+        for (_, header, batch) in whole {
+            assert!(crate::record::batch::crc_matches(batch));
+            assert_eq!(header.base_offset, next);
+            next = header.next_offset();
+        }
+        assert!(before < next, "a read makes progress");
+    }
+}
+
+fn files(disk: &MemoryDisk, dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    block_on(async {
+        let entries = disk.list(dir).await.unwrap();
+        let mut files = BTreeMap::new();
+        for entry in entries.into_iter().filter(|entry| !entry.is_dir) {
+            let contents = disk.read_file(&dir.join(&entry.name), 1 << 24).await.unwrap();
+            files.insert(entry.name, contents);
+        }
+        files
+    })
+}
+
+async fn commit_all(journal: &Journal<MemoryDisk>, logs: &[TestLog]) -> Vec<Fate> {
+    journal.commit(logs).await.unwrap()
+}
+
+#[test]
+fn one_write_makes_the_appends_of_all_logs_durable_and_readable() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, logs) = create(&disk, 5, Some(CONFIG)).await;
+        let journal = dir.journal().unwrap();
+        logs[..4].iter().for_each(|log| append(log, 700));
+        append(&logs[3], 9_000);
+        let ops = disk.ops();
+        let fates = commit_all(&journal, &logs).await;
+        assert_eq!(disk.ops(), ops + 1, "one write");
+        assert_eq!(fates, [Fate::Journaled, Fate::Journaled, Fate::Journaled, Fate::Direct, Fate::Nothing]);
+        for log in &logs[..3] {
+            assert_eq!((log.synced_end_offset(), log.written_end_offset()), (Offset(2), Offset(2)));
+            assert_eq!((log.stored_end_offset(), log.has_unstored()), (Offset(1), true));
+            assert_readable(log, 2).await;
+        }
+        assert_eq!(logs[3].synced_end_offset(), Offset(1));
+    });
+    // The process dies, and the machine with it.
+    disk.crash(Crash::Machine);
+    block_on(async {
+        let (_, logs, restored) = reopen(&disk, 5, None).await;
+        assert_eq!(restored, 3);
+        for log in &logs[..3] {
+            assert_eq!((log.stored_end_offset(), log.staged_end_offset()), (Offset(2), Offset(2)));
+            assert_readable(log, 2).await;
+        }
+        assert_eq!(logs[3].staged_end_offset(), Offset(1));
+    });
+    assert!(!files(&disk, Path::new("/data/shard-00")).keys().any(|name| name.contains("journal")));
+}
+
+#[test]
+fn segments_are_the_same_with_and_without_a_journal() {
+    for seed in 0..20 {
+        let run = |config: Option<JournalConfig>| {
+            let disk = MemoryDisk::new(seed, FaultPlan::default());
+            let mut prng = Prng::new(seed);
+            let restarts = prng.chance(1, 2);
+            block_on(async {
+                let (mut dir, mut logs) = create(&disk, 2, config).await;
+                for round in 0..60 {
+                    for log in &logs {
+                        append(log, [10, 100, 2_000, 9_000][prng.below(4) as usize]);
+                    }
+                    if let Some(journal) = dir.journal() {
+                        journal.commit(&logs).await.unwrap();
+                        journal.maintain().await.unwrap();
+                    }
+                    let stores = prng.chance(1, 7);
+                    for log in &logs {
+                        if stores || log.has_staged() {
+                            log.flush(WriteSync::Data).await.unwrap();
+                        }
+                    }
+                    if restarts && round == 40 {
+                        disk.crash(Crash::Process);
+                        (dir, logs, _) = reopen(&disk, 2, config).await;
+                        if let Some(journal) = dir.journal() {
+                            journal.maintain().await.unwrap();
+                        }
+                    }
+                }
+                for log in &logs {
+                    log.close_clean().await.unwrap();
+                }
+                let closed: Vec<_> =
+                    logs.iter().map(|log| CheckpointedLog { log, high_watermark: Offset(0) }).collect();
+                dir.close_clean(&closed, 1).await.unwrap();
+            });
+            ["orders-0", "orders-1"].map(|name| {
+                let mut files = files(&disk, &Path::new("/data/shard-00").join(name));
+                // Snapshots tell where the broker was killed.
+                files.retain(|name, _| !name.ends_with(".snapshot"));
+                files
+            })
+        };
+        let (with, without) = (run(Some(CONFIG)), run(None));
+        assert!(4 < with[0].len());
+        assert!(with == without, "seed {seed}: {:?} and {:?}", with[0].keys(), without[0].keys());
+    }
+}
+
+#[test]
+fn a_full_journal_sends_appends_into_their_segments_and_is_used_again() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, logs) = create(&disk, 3, Some(CONFIG)).await;
+        let journal = dir.journal().unwrap();
+        logs[0].update_config(LogConfig::default());
+        let mut fates = Vec::new();
+        for _ in 0..200 {
+            append(&logs[0], 3_000);
+            fates.extend(commit_all(&journal, &logs[..1]).await);
+            journal.maintain().await.unwrap();
+            if fates.last() == Some(&Fate::Direct) {
+                break;
+            }
+        }
+        assert_eq!(fates.last(), Some(&Fate::Direct), "the journal is bounded");
+        let unstored = logs[0].staged_bytes();
+        assert!(unstored <= 3 * CONFIG.file_bytes, "{unstored} bytes are in memory only");
+        assert_eq!(journal.pressing().len(), 1);
+        logs[0].flush(WriteSync::Data).await.unwrap();
+        assert!(journal.pressing().is_empty() && journal.wants_maintenance());
+        journal.maintain().await.unwrap();
+        for log in &logs {
+            append(log, 3_000);
+        }
+        assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled; 3]);
+    });
+}
+
+#[test]
+fn a_failed_write_ends_the_journal() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, logs) = create(&disk, 2, Some(CONFIG)).await;
+        let journal = dir.journal().unwrap();
+        append(&logs[0], 100);
+        commit_all(&journal, &logs).await;
+        append(&logs[0], 100);
+        append(&logs[1], 100);
+        disk.set_plan(FaultPlan { eio_on_op: Some(disk.ops() + 1), ..FaultPlan::default() });
+        assert!(matches!(journal.commit(&logs).await, Err(LogError::Disk(_))));
+        assert!(matches!(journal.commit(&logs).await, Err(LogError::Offline { .. })));
+        let cause = journal.offline_cause().unwrap();
+        assert!(cause.contains("corelog-journal-000"), "{cause}");
+        assert!(!journal.wants_maintenance());
+        logs.iter().for_each(|log| log.take_offline(&cause));
+        assert!(matches!(try_append(&logs[0], 1), Err(AppendError::Offline { .. })));
+        assert_eq!(logs[0].synced_end_offset(), Offset(2));
+        assert_readable(&logs[0], 2).await;
+    });
+}
+
+#[test]
+fn a_disk_without_room_for_the_journal_does_without() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let dir = open_dir(&disk).await;
+        let log = dir.create_log(partition(0), Uuid(7), log_config(), NOW).await.unwrap();
+        dir.start_journal(Some(CONFIG)).await.unwrap();
+        let journal = dir.journal().unwrap();
+        let space_bytes = Some(disk.used_bytes() + 40_000);
+        disk.set_plan(FaultPlan { space_bytes, ..FaultPlan::default() });
+        assert!(journal.maintain().await.unwrap().is_some(), "the disk refuses");
+        assert!(!journal.wants_maintenance(), "it is not tried again");
+        disk.set_plan(FaultPlan::default());
+        append(&log, 100);
+        assert_eq!(commit_all(&journal, std::slice::from_ref(&log)).await, [Fate::Direct]);
+        log.flush(WriteSync::Data).await.unwrap();
+        append(&log, 100);
+        assert_eq!(commit_all(&journal, std::slice::from_ref(&log)).await, [Fate::Direct]);
+        assert_eq!(files(&disk, Path::new("/data/shard-00")).len(), 0, "nothing is left of the attempt");
+    });
+}
+
+#[test]
+fn entries_of_logs_that_are_gone_are_dropped_and_those_behind_a_hole_too() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let dir_path = Path::new("/data/shard-00");
+    block_on(async {
+        let (dir, logs) = create(&disk, 3, Some(CONFIG)).await;
+        let journal = dir.journal().unwrap();
+        for _ in 0..2 {
+            logs.iter().for_each(|log| append(log, 100));
+            commit_all(&journal, &logs).await;
+        }
+        disk.crash(Crash::Process);
+        // An operator's doing: one log is gone, another one has lost its segment.
+        disk.remove_dir_all(&dir_path.join("orders-1")).await.unwrap();
+        disk.remove_file(&dir_path.join("orders-2/00000000000000000000.log")).await.unwrap();
+        let dir = open_dir(&disk).await;
+        let load = |index| dir.load_log(partition(index), log_config(), NOW);
+        let (whole, report) = load(0).await.unwrap();
+        assert_eq!((whole.staged_end_offset(), report.restored.batches), (Offset(3), 2));
+        let (short, report) = load(2).await.unwrap();
+        assert_eq!(short.staged_end_offset(), Offset(0));
+        assert_eq!((report.restored.batches, report.restored.behind_hole), (0, Some(Offset(1))));
+        assert_eq!(dir.start_journal(Some(CONFIG)).await.unwrap().logs_gone, 1);
+        // What was dropped does not come back when the log has grown up to it.
+        append(&short, 10);
+        short.flush(WriteSync::Data).await.unwrap();
+        disk.crash(Crash::Process);
+        let dir = open_dir(&disk).await;
+        let (short, report) = dir.load_log(partition(2), log_config(), NOW).await.unwrap();
+        assert_eq!((short.staged_end_offset(), report.restored.batches), (Offset(1), 0));
+    });
+}
+
+#[test]
+fn a_journal_of_another_version_is_refused() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, _) = create(&disk, 1, Some(CONFIG)).await;
+        drop(dir);
+        disk.flip_bit(Path::new("/data/shard-00/corelog-journal-000"), 5, 0).unwrap();
+        let env = LogEnv::new(
+            disk.clone(),
+            EnvConfig { cache_bytes: 0, open_files: 4, sends_files: true, seed: 1 },
+        );
+        let opened = LogDir::open(env, PathBuf::from("/data/shard-00")).await;
+        assert!(matches!(opened, Err(LogError::Corrupt { .. })));
+    });
+}
