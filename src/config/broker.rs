@@ -116,6 +116,19 @@ pub struct StorageConfig {
     pub open_files_max: usize,
     /// `corelog.verify.bytes.per.second`, per shard; 0 for no verification.
     pub verify_bytes_per_second: usize,
+    /// `corelog.journal.enable`, and the journal of each log directory.
+    pub journal: Option<JournalSettings>,
+}
+
+/// The journal of a log directory.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalSettings {
+    /// `corelog.journal.bytes`.
+    pub bytes: u64,
+    /// `corelog.journal.bypass.bytes`.
+    pub bypass_bytes: usize,
+    /// `corelog.journal.segment.delay.ms`.
+    pub segment_delay: Duration,
 }
 
 /// What a topic is created with, and whether it can be.
@@ -233,6 +246,15 @@ fn storage(settings: &Settings) -> StorageConfig {
         staged_bytes_max: settings.size("corelog.staged.bytes.max"),
         open_files_max: settings.size("corelog.open.files.max"),
         verify_bytes_per_second: settings.size("corelog.verify.bytes.per.second"),
+        journal: settings.boolean("corelog.journal.enable").then(|| journal(settings)),
+    }
+}
+
+fn journal(settings: &Settings) -> JournalSettings {
+    JournalSettings {
+        bytes: settings.size("corelog.journal.bytes") as u64,
+        bypass_bytes: settings.size("corelog.journal.bypass.bytes"),
+        segment_delay: millis(settings, "corelog.journal.segment.delay.ms"),
     }
 }
 

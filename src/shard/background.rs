@@ -34,6 +34,7 @@ impl Shard {
             time::sleep(TICK).await;
             let now = time::monotonic_now();
             self.roll_and_sync_due();
+            self.store_overdue();
             if next.retention <= now {
                 next.retention = now + storage.retention_check_interval;
                 self.enforce_retention().await;

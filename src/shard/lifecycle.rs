@@ -3,6 +3,7 @@
 //! Deltas are applied one after the other by one task, so that a topic that is deleted and created again is
 //! closed before it is opened.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use super::partition::Partition;
 use super::topic_settings::TopicSettings;
 use super::{OwnDir, Shard};
 use crate::disk::Disk;
-use crate::log::{BrokenRange, CheckpointedLog, LogDir, LogError, RecoveryReport};
+use crate::log::{BrokenRange, CheckpointedLog, LogConfig, LogDir, LogError, RecoveryReport};
 use crate::metadata::records::{CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_TOPIC};
 use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, TopicImage};
 use crate::rt::file::DirectDisk;
@@ -57,7 +58,7 @@ impl Shard {
         self.reconfigure();
         for directory in start.directories {
             let dir = LogDir::open(self.env.clone(), directory.path.clone()).await?;
-            let own = OwnDir { id: directory.id, path: directory.path, dir };
+            let own = OwnDir { id: directory.id, path: directory.path, dir, journal: OnceCell::new() };
             self.dirs.borrow_mut().push(Rc::new(own));
         }
         let image = self.image();
@@ -68,6 +69,7 @@ impl Shard {
         let on_disk = self.set_strays_aside(&assigned).await?;
         let partition_count = assigned.len();
         self.open_all(assigned, &on_disk).await?;
+        self.start_journals().await?;
         tracing::info!(
             target: "shard",
             shard = %self.id,
@@ -103,6 +105,13 @@ impl Shard {
                 if known.contains(&path) {
                     on_disk.insert(path);
                     continue;
+                }
+                if own.dir.has_journaled() {
+                    // What the journal has of it goes with it.
+                    let loaded = own.dir.load_log(name.clone(), LogConfig::default(), time::wall_clock());
+                    if let Err(error) = loaded.await {
+                        tracing::warn!(target: "shard", tp = %name, %error, "cannot read a stray partition");
+                    }
                 }
                 let aside = own.path.join(format!("{}.{:032x}-stray", name.dir_name(), self.random_id()));
                 let to = aside.display();
@@ -262,6 +271,7 @@ impl Shard {
     /// Writes everything, closes the logs and leaves the marker of a clean stop. Nothing is appended any
     /// more when this is called.
     pub(super) async fn close(self: &Rc<Self>) {
+        self.end_journals().await;
         let partitions: Vec<_> = self.open_partitions().values().cloned().collect();
         let mut closing = Vec::with_capacity(partitions.len());
         for partition in &partitions {
@@ -311,6 +321,16 @@ fn report_recovery(name: &TopicPartition, report: &RecoveryReport) {
         );
     }
     report_broken(name, &report.broken);
+    let restored = &report.restored;
+    if 0 < restored.batches {
+        let (batches, bytes) = (restored.batches, restored.bytes);
+        tracing::info!(target: "log", tp = %name, batches, bytes, "written from the journal");
+    }
+    if let Some(offset) = restored.behind_hole {
+        tracing::warn!(
+            target: "log", tp = %name, %offset, "left out records of the journal that follow no other"
+        );
+    }
 }
 
 pub(super) fn report_broken(name: &TopicPartition, broken: &[BrokenRange]) {

@@ -12,6 +12,7 @@ pub mod control;
 mod drivers;
 mod fetch;
 pub mod fetch_session;
+mod journal;
 mod lifecycle;
 mod message;
 mod partition;
@@ -21,7 +22,7 @@ mod topic_settings;
 mod verification;
 mod watch;
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -53,6 +54,7 @@ pub use watch::Waiting;
 
 use connections::Applicant;
 use drivers::groups::GroupCoordinators;
+use journal::JournalDriver;
 use partition::Partition;
 
 /// One core's partitions and everything that concerns them.
@@ -100,6 +102,8 @@ struct OwnDir {
     id: DirectoryId,
     path: PathBuf,
     dir: LogDir<DirectDisk>,
+    /// Set once the logs are loaded, if there is one.
+    journal: OnceCell<JournalDriver>,
 }
 
 impl Shard {

@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::OwnDir;
 use super::message::{PartitionError, PartitionId, WatchToken};
@@ -80,6 +81,10 @@ pub(super) struct Partition {
     end_at_last_look: Cell<Offset>,
     /// Notified when the flush task ends.
     flush_ended: Notify,
+    /// The partition has a place in the queue of its directory's journal.
+    pub(super) is_journal_queued: Cell<bool>,
+    /// When records were first seen to be in the journal only.
+    pub(super) unstored_since: Cell<Option<Instant>>,
     /// The directory the log is in.
     pub(super) dir: Rc<OwnDir>,
 }
@@ -109,6 +114,8 @@ impl Partition {
             failure: RefCell::new(None),
             end_at_last_look: Cell::new(Offset::UNKNOWN),
             flush_ended: Notify::new(),
+            is_journal_queued: Cell::new(false),
+            unstored_since: Cell::new(None),
             dir,
         }
     }
@@ -227,6 +234,11 @@ impl Partition {
     /// Whether the next flush is to be a checkpoint; asking resets it.
     pub(super) fn take_checkpoint_wanted(&self) -> bool {
         self.checkpoint_wanted.replace(false)
+    }
+
+    /// Whether the next flush is to be a checkpoint.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.checkpoint_wanted.get()
     }
 
     /// Has the flush task that runs now checkpoint the log: a busy log may never be found without one.

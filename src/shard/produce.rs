@@ -99,7 +99,7 @@ impl Shard {
             (Acks::All, AcksDurability::Synced) => Some(AckLevel::Synced),
         };
         let waiting = level.and_then(|level| partition.await_ack(info.last_offset + 1, level));
-        self.ensure_flushing(&partition);
+        self.persist(&partition);
         Ok(match waiting {
             Some(receiver) => PendingPart::Waiting(produced, receiver),
             None => PendingPart::Done(Ok(produced)),
@@ -153,8 +153,11 @@ impl Shard {
         }
     }
 
-    async fn flush_until_clean(&self, partition: &Partition) {
+    async fn flush_until_clean(self: &Rc<Self>, partition: &Rc<Partition>) {
         while partition.wants_flush() {
+            if !partition.wants_checkpoint() && self.gives_to_journal(partition) {
+                return;
+            }
             let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };
             let unchecked_before = partition.log.bytes_since_checkpoint();
             let flushed = match partition.take_checkpoint_wanted() {

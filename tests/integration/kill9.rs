@@ -23,7 +23,7 @@ use crate::harness::broker::Broker;
 use crate::harness::{PATIENCE, clients, eventually};
 
 const TOPIC: &str = "torture";
-const PARTITIONS: usize = 6;
+const PARTITIONS: usize = 32;
 const PRODUCERS: usize = 3;
 
 /// Records that a producer queues between two pauses of [`PAUSE`]: bounds what has to be verified.
@@ -134,12 +134,20 @@ fn send_until(stop: &AtomicBool, index: usize, producer: &ThreadedProducer<Ledge
     sent
 }
 
-fn torture(shards: usize) {
+/// A journal so small that its files are used again all the time, beside segments that are rarely written.
+const JOURNAL: &[(&str, &str)] = &[
+    ("corelog.journal.enable", "true"),
+    ("corelog.journal.bytes", "4194304"),
+    ("corelog.journal.segment.delay.ms", "5000"),
+];
+const NO_JOURNAL: &[(&str, &str)] = &[("corelog.journal.enable", "false")];
+
+fn torture(shards: usize, settings: &[(&str, &str)]) {
     let rounds: u64 = env::var("CORELOG_KILL_ROUNDS").map_or(5, |rounds| rounds.parse().expect("a number"));
     let seed: u64 = env::var("CORELOG_TEST_SEED").map_or(20_261_121, |seed| seed.parse().expect("a number"));
     eprintln!("{rounds} rounds, {shards} shards; repeat with CORELOG_TEST_SEED={seed}");
     let mut prng = Prng::new(seed ^ shards as u64);
-    let mut broker = Broker::start(shards, &[]);
+    let mut broker = Broker::start(shards, settings);
     clients::create_topic(&broker.bootstrap(), TOPIC, PARTITIONS as i32, &[("segment.bytes", "1048576")]);
 
     let ledgers: Vec<Ledger> = (0..PRODUCERS).map(|_| Ledger::default()).collect();
@@ -236,10 +244,20 @@ fn read_whole(consumer: &BaseConsumer, partition: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn one_shard_loses_nothing_and_repeats_nothing() {
-    torture(1);
+    torture(1, NO_JOURNAL);
 }
 
 #[test]
 fn two_shards_lose_nothing_and_repeat_nothing() {
-    torture(2);
+    torture(2, NO_JOURNAL);
+}
+
+#[test]
+fn one_shard_with_a_journal_loses_nothing_and_repeats_nothing() {
+    torture(1, JOURNAL);
+}
+
+#[test]
+fn two_shards_with_journals_lose_nothing_and_repeat_nothing() {
+    torture(2, JOURNAL);
 }
