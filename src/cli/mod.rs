@@ -11,6 +11,7 @@ mod consume;
 mod dump;
 mod error;
 mod format;
+mod group;
 mod output;
 mod produce;
 mod start;
@@ -39,6 +40,9 @@ enum Command {
     /// Create, list, describe and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// List, describe, seek and delete consumer groups.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Write each line of standard input as a record.
     Produce(produce::ProduceArgs),
     /// Print records.
@@ -84,6 +88,7 @@ fn execute(command: Command) -> Result<(), CliError> {
     match command {
         Command::Start(args) => start::start(args),
         Command::Topic(command) => topic::run(command),
+        Command::Group(command) => group::run(command),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Log(LogCommand::Dump(args)) => dump::run(&args),

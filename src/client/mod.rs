@@ -10,6 +10,7 @@ mod cluster;
 mod connection;
 pub mod consumer;
 mod error;
+pub mod groups;
 pub mod producer;
 mod retry;
 #[cfg(test)]

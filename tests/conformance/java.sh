@@ -58,4 +58,24 @@ kafka $tools.ProducerPerformance --bootstrap-server "$BOOTSTRAP" --topic "java-c
   --record-size 60000 --throughput -1 > "$WORK/large.out" 2>&1 || true
 is "a record above max.message.bytes is refused" 1 "$(grep -c -m 1 RecordTooLarge "$WORK/large.out")"
 check "topics --delete" topics --delete --topic "java-config-$run"
+
+# A group reads, is described, moved, and deleted.
+topic=java-lines-$run
+group=java-group-$run
+groups() { kafka $tools.consumer.group.ConsumerGroupCommand --bootstrap-server "$BOOTSTRAP" "$@" 2> "$WORK/groups.err"; }
+lag() { groups --describe --group "$group" | awk -v topic="$topic" '$2 == topic { print $4 ":" $6 }'; }
+in_group() {
+  kafka $tools.consumer.ConsoleConsumer --bootstrap-server "$BOOTSTRAP" --topic "$topic" --group "$group" \
+    --from-beginning --max-messages "$1" --timeout-ms 30000 2> "$WORK/consumer.err"
+}
+is "console-consumer --group reads everything" 1000 "$(in_group 1000 | wc -l)"
+is "consumer-groups --describe: nothing is left" 1000:0 "$(lag)"
+is "consumer-groups --list" 1 "$(groups --list | grep -cx "$group")"
+is "consumer-groups --state" Empty "$(groups --describe --state --group "$group" | awk -v group="$group" '$1 == group { print $(NF - 1) }')"
+check "consumer-groups --reset-offsets" groups --reset-offsets --group "$group" --topic "$topic" --to-offset 990 --execute
+is "consumer-groups --describe: ten are left" 990:10 "$(lag)"
+is "console-consumer --group goes on there" value-991 "$(in_group 1)"
+check "consumer-groups --delete-offsets" groups --delete-offsets --group "$group" --topic "$topic"
+check "consumer-groups --delete" groups --delete --group "$group"
+is "consumer-groups --list without the group" 0 "$(groups --list | grep -cx "$group")"
 finish

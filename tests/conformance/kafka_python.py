@@ -95,6 +95,30 @@ try:
     raise AssertionError("a record of 3 MB was taken")
 except MessageSizeTooLargeError:
     print("ok a record above max.message.bytes is refused")
+
+# Two members of a group share the partitions, commit, and a third one goes on from there.
+group = "python-group-" + RUN
+settings = {"group_id": group, "auto_offset_reset": "earliest"}
+members = [consumer(**settings) for _ in range(2)]
+for member in members:
+    member.subscribe([topics["gzip"]])
+read_by = {}
+while len(read_by) < RECORDS or not all(member.assignment() for member in members):
+    for number, member in enumerate(members):
+        for place, batch in member.poll(timeout_ms=200).items():
+            read_by.update({(place.partition, record.offset): number for record in batch})
+for member in members:
+    member.commit()
+    member.close()
+check("a group reads every record", RECORDS, len(read_by))
+late = KafkaProducer(bootstrap_servers=BOOTSTRAP)
+late.send(topics["gzip"], value=b"late", partition=1).get(30)
+heir = consumer(**settings)
+heir.subscribe([topics["gzip"]])
+check("the group goes on with what is new", b"late", next(heir).value)
+heir.close()
+check("the group is listed", True, group in [listed[0] for listed in admin.list_consumer_groups()])
+
 admin.delete_topics([topics["none"]])
 for _ in range(100):
     if topics["none"] not in admin.list_topics():

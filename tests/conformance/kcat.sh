@@ -29,4 +29,11 @@ stamp=$(kc -C -t "$topic" -p 0 -o -1 -c 1 -f "%T" || echo 0)
 is "-o s@TIMESTAMP" "later" "$(kc -C -t "$topic" -p 0 -o "s@$stamp" -e -f '%s\n' | tail -n 1)"
 check "acks=0" bash -c "echo x | timeout 60 kcat -b '$BOOTSTRAP' -q -P -t '$topic' -p 0 -X acks=0"
 if kc -C -t "$topic" -p 99 -o beginning -e > /dev/null 2>&1; then fail "a partition that is not there"; else pass "a partition that is not there"; fi
+
+# A group reads everything once, and from then on only what is new.
+topic=kcat-lz4-$run
+is "-G reads the topic once" 5000 "$(kc -G "kcat-group-$run" "$topic" -e -X auto.offset.reset=earliest | wc -l)"
+is "-G has nothing left" 0 "$(kc -G "kcat-group-$run" "$topic" -e -X auto.offset.reset=earliest | wc -l)"
+echo late | kc -P -t "$topic" -p 0 || true
+is "-G goes on with what is new" late "$(kc -G "kcat-group-$run" "$topic" -e -X auto.offset.reset=earliest)"
 finish

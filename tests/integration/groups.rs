@@ -1,13 +1,14 @@
 //! Consumer groups as librdkafka uses them: members share partitions, commit offsets and go on from there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::{GroupId, JoinGroupRequest, SyncGroupRequest};
+use kafka_protocol::messages::{DescribeGroupsRequest, GroupId, JoinGroupRequest, SyncGroupRequest};
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::message::Message;
@@ -44,6 +45,10 @@ impl ConsumerContext for Rebalances {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.0.lock().expect("no test thread panicked with the lock held").push(format!("{rebalance:?}"));
     }
+}
+
+fn group_id(name: &'static str) -> GroupId {
+    GroupId(StrBytes::from_static_str(name))
 }
 
 /// A member of a group.
@@ -197,7 +202,7 @@ fn join_and_die(broker: &Broker, group: &'static str) {
         .with_name(StrBytes::from_static_str("range"))
         .with_metadata(subscription);
     let join = JoinGroupRequest::default()
-        .with_group_id(GroupId(StrBytes::from_static_str(group)))
+        .with_group_id(group_id(group))
         .with_protocol_type(StrBytes::from_static_str("consumer"))
         .with_session_timeout_ms(1_500)
         .with_rebalance_timeout_ms(30_000)
@@ -207,7 +212,7 @@ fn join_and_die(broker: &Broker, group: &'static str) {
     let joined = ask(&mut wire, 9, &join.with_member_id(given.member_id.clone()));
     assert_eq!((joined.error_code, &joined.member_id), (0, &given.member_id));
     let sync = SyncGroupRequest::default()
-        .with_group_id(GroupId(StrBytes::from_static_str(group)))
+        .with_group_id(group_id(group))
         .with_generation_id(joined.generation_id)
         .with_member_id(joined.member_id);
     let synced = ask(&mut wire, 5, &sync);
@@ -229,6 +234,37 @@ fn the_partitions_of_a_dead_member_move() {
         victim.join().expect("the victim had its share");
     });
     await_shares(&[&survivor], 3, &[3]);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_members_to_come() {
+    let mut broker = Broker::start(2, &[("group.initial.rebalance.delay.ms", "3600000")]);
+    fill(&broker, 1, 1);
+    let early = Member::join(&broker.bootstrap(), "patient", "shared", &[]);
+    let mut wire = Wire::connect(broker.address());
+    let request = DescribeGroupsRequest::default().with_groups(vec![group_id("patient")]);
+    eventually("the group prepares", PATIENCE, || {
+        early.poll();
+        let described = ask(&mut wire, 5, &request);
+        (&*described.groups[0].group_state == "PreparingRebalance").then_some(())
+    });
+    let began = Instant::now();
+    broker.stop();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_topic_of_the_same_name_starts_from_nothing() {
+    let broker = Broker::start(2, &QUICK);
+    fill(&broker, 3, 9);
+    let member = Member::join(&broker.bootstrap(), "forgetting", "shared", &[]);
+    assert_eq!(member.read_and_commit(9).len(), 9);
+    drop(member);
+    assert_eq!(clients::delete_topic(&broker.bootstrap(), "shared"), Ok(()));
+    fill(&broker, 3, 3);
+    let member = Member::join(&broker.bootstrap(), "forgetting", "shared", &[]);
+    assert!(member.committed(3).values().all(|offset| *offset == Offset::Invalid));
+    assert_eq!(member.read_and_commit(3), (0..3).map(|partition| (partition, 0)).collect());
 }
 
 #[test]
@@ -268,4 +304,45 @@ fn a_static_member_restarts_without_a_rebalance() {
         thread::yield_now();
     }
     assert_eq!(first.rebalances.count(), rebalances, "the other member has noticed nothing");
+}
+
+/// What `corelog group` prints; it must succeed.
+fn group_command(broker: &Broker, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_corelog"))
+        .arg("group")
+        .args(arguments)
+        .args(["--bootstrap", &broker.bootstrap()])
+        .output()
+        .expect("the command runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn the_command_line_shows_and_moves_groups() {
+    let broker = Broker::start(2, &QUICK);
+    fill(&broker, 2, 10);
+    let member = Member::join(&broker.bootstrap(), "shown", "shared", &[]);
+    member.read_and_commit(10);
+    let busy = group_command(&broker, &["describe", "shown"]);
+    assert!(busy.starts_with("Group: shown\tState: Stable\tProtocol: range\tMembers: 1\n"), "{busy}");
+    assert!(busy.contains("Topic: shared\tPartition: 1\tOffset: 5\tEnd: 5\tLag: 0\n"), "{busy}");
+    drop(member);
+    eventually("the member has left", PATIENCE, || {
+        (group_command(&broker, &["list"]) == "shown\tEmpty\n").then_some(())
+    });
+    let moved = group_command(&broker, &["seek", "shown", "--topic", "shared", "--to", "2"]);
+    assert_eq!(moved, "shared-0\t2\nshared-1\t2\n");
+    let json = group_command(&broker, &["describe", "shown", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["state"], &json["offsets"][0]["lag"]), (&"Empty".into(), &3.into()));
+    let member = Member::join(&broker.bootstrap(), "shown", "shared", &[]);
+    assert_eq!(member.read_and_commit(6).first(), Some(&(0, 2)));
+    drop(member);
+    eventually("the member has left", PATIENCE, || {
+        group_command(&broker, &["describe", "shown"]).contains("State: Empty").then_some(())
+    });
+    assert_eq!(group_command(&broker, &["delete", "shown"]), "group shown deleted\n");
+    assert_eq!(group_command(&broker, &["list"]), "");
 }

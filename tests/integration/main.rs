@@ -20,3 +20,4 @@ mod restart;
 mod topics;
 mod versions;
 mod versions_admin;
+mod versions_groups;

@@ -142,6 +142,8 @@ fn directories_producers_and_resources_are_described() {
             let response = ask(&mut scene.wire, version, &request);
             assert_eq!(response.results.len(), 2, "version {version}: a directory for each shard");
             let topics = response.results.iter().flat_map(|dir| &dir.topics);
+            // The client that has set the scene may have had the topic of its coordinator created.
+            let topics = topics.filter(|topic| !topic.name.starts_with("__"));
             let found: usize = topics.map(|topic| topic.partitions.len()).sum();
             assert_eq!(found, expected, "version {version}, all: {all}");
         }

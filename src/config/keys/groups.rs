@@ -16,7 +16,8 @@ keys! {
         .inert("each shard coordinates the groups whose offsets partition it owns");
 
     /// How long a coordinator gathers records before it writes them; -1 adapts.
-    "group.coordinator.append.linger.ms" => int.default("-1").at_least(-1);
+    "group.coordinator.append.linger.ms" => int.default("-1").at_least(-1)
+        .inert("what gathers while a write is in flight goes out together");
 
     /// Largest append buffer that a coordinator keeps.
     "group.coordinator.cached.buffer.max.bytes" => int.default("1048588").at_least(524_288).cluster_wide();
@@ -25,7 +26,8 @@ keys! {
     "offsets.commit.timeout.ms" => int.default("5000").at_least(1);
 
     /// Bytes read at a time while offsets are loaded.
-    "offsets.load.buffer.size" => int.default("5242880").at_least(1);
+    "offsets.load.buffer.size" => int.default("5242880").at_least(1)
+        .inert("offsets are loaded in reads of 4 MiB");
 
     /// Replicas of `__consumer_offsets`. Unset: as many as there are brokers, up to the default.
     "offsets.topic.replication.factor" => short.default("3").at_least(1);

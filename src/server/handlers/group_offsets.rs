@@ -23,6 +23,7 @@ use crate::group::{
     CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, OffsetPartitions,
     OffsetToCommit, Request, Response,
 };
+use crate::metadata::MetadataImage;
 use crate::server::Server;
 use crate::shard::{GroupPart, ShardReply, ShardRequest};
 use crate::types::{ErrorCode, Offset, Uuid};
@@ -122,6 +123,7 @@ impl Server {
         groups: Vec<OffsetFetchRequestGroup>,
         version: i16,
     ) -> Vec<OffsetFetchResponseGroup> {
+        let image = self.shard().image();
         let mut split = Split::new();
         let mut answers = Vec::with_capacity(groups.len());
         for group in groups {
@@ -129,7 +131,7 @@ impl Server {
             match self.locate_group(&group.group_id) {
                 Err(error) => answers.push(answer.with_error_code(error.code())),
                 Ok((owner, id)) => {
-                    let request = Request::FetchOffsets(wanted(group));
+                    let request = Request::FetchOffsets(wanted(group, &image));
                     split.push(owner, answers.len(), GroupPart { id, request });
                     answers.push(answer.with_error_code(ErrorCode::NotCoordinator.code()));
                 }
@@ -194,13 +196,15 @@ impl Server {
     }
 }
 
-fn wanted(group: OffsetFetchRequestGroup) -> FetchOffsets {
+/// What a client asks for. The topic's id keeps it from an offset of an earlier topic of the same name, whose
+/// commit may have crossed the topic's deletion.
+fn wanted(group: OffsetFetchRequestGroup, image: &MetadataImage) -> FetchOffsets {
     let topics = group.topics.map(|topics| {
         let topics = topics.into_iter();
         topics
             .map(|topic| OffsetPartitions {
+                topic_id: image.topic_id(&topic.name).unwrap_or(Uuid::ZERO),
                 topic: topic.name.to_string(),
-                topic_id: Uuid::from_bytes(*topic.topic_id.as_bytes()),
                 partitions: topic.partition_indexes,
             })
             .collect()

@@ -44,6 +44,14 @@ pub(in crate::shard) struct GroupCoordinators {
     is_draining: Cell<bool>,
 }
 
+impl GroupCoordinators {
+    /// The shard that asks knows of the partition, so this one is about to open it. Unlike NOT_COORDINATOR,
+    /// this has clients wait instead of looking for another broker.
+    fn error_without_slot(&self) -> ErrorCode {
+        if self.is_draining.get() { ErrorCode::NotCoordinator } else { ErrorCode::CoordinatorLoadInProgress }
+    }
+}
+
 /// One coordinator with those who wait for it.
 struct Slot {
     partition: Rc<Partition>,
@@ -158,7 +166,8 @@ impl Shard {
     }
 
     fn ask_coordinator(self: &Rc<Self>, part: GroupPart) -> Result<OneshotReceiver<GroupReply>, ErrorCode> {
-        let slot = self.groups.slots.borrow().get(&part.id).cloned().ok_or(ErrorCode::NotCoordinator)?;
+        let slot = self.groups.slots.borrow().get(&part.id).cloned();
+        let slot = slot.ok_or_else(|| self.groups.error_without_slot())?;
         match &*slot.state.borrow() {
             SlotState::Active(_) => {}
             SlotState::Loading => return Err(ErrorCode::CoordinatorLoadInProgress),

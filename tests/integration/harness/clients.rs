@@ -114,6 +114,12 @@ impl TestProducer {
     }
 }
 
+/// A client for metadata and watermarks. It has no group: one that has asks for its coordinator at once, and
+/// the broker creates the topic of the groups for it.
+fn onlooker(bootstrap: &str) -> BaseConsumer {
+    config(bootstrap).create().expect("the settings are right")
+}
+
 pub(crate) fn consumer(bootstrap: &str, settings: &[(&str, &str)]) -> BaseConsumer {
     let mut config = config(bootstrap);
     config
@@ -156,12 +162,20 @@ pub(crate) fn next(consumer: &BaseConsumer) -> BorrowedMessage<'_> {
 
 /// Log start offset and high watermark, asked of the broker.
 pub(crate) fn watermarks(bootstrap: &str, topic: &str, partition: i32) -> (i64, i64) {
-    consumer(bootstrap, &[]).fetch_watermarks(topic, partition, PATIENCE).expect("the partition is there")
+    onlooker(bootstrap).fetch_watermarks(topic, partition, PATIENCE).expect("the partition is there")
 }
 
 /// The topics of a test. A consumer of librdkafka has the topic of its coordinator created.
 pub(crate) fn topics(metadata: &Metadata) -> impl Iterator<Item = &MetadataTopic> {
     metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"))
+}
+
+/// What the consumer's group has committed for a partition.
+pub(crate) fn committed(consumer: &BaseConsumer, topic: &str, partition: i32) -> Offset {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, partition);
+    let found = consumer.committed_offsets(asked, PATIENCE).expect("the committed offsets");
+    found.elements()[0].offset()
 }
 
 pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
@@ -172,9 +186,9 @@ pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
 pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32, configs: &[(&str, &str)]) {
     try_create_topic(bootstrap, name, partitions, configs)
         .unwrap_or_else(|code| panic!("creating {name}: {code}"));
-    let consumer = consumer(bootstrap, &[]);
+    let onlooker = onlooker(bootstrap);
     eventually("the new topic is listed", PATIENCE, || {
-        let metadata = consumer.fetch_metadata(Some(name), PATIENCE).expect("metadata");
+        let metadata = onlooker.fetch_metadata(Some(name), PATIENCE).expect("metadata");
         let partitions = metadata.topics()[0].partitions();
         (!partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)).then_some(())
     });

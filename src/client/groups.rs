@@ -1,0 +1,228 @@
+//! Listing, describing, moving and deleting consumer groups.
+
+use super::cluster::{Cluster, topic_name};
+use super::connection::Connection;
+use super::error::{ClientError, accepted};
+use super::retry::retrying;
+use crate::types::Offset;
+use crate::wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use crate::wire::messages::{
+    ApiKey, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest,
+    OffsetCommitRequest, OffsetFetchRequest, StrBytes,
+};
+
+/// The first version of FindCoordinator that asks for several keys.
+const BATCHED_COORDINATORS: i16 = 4;
+/// The first version of OffsetFetch that asks for several groups.
+const BATCHED_FETCH: i16 = 8;
+/// A commit from outside of the group's members.
+const NO_GENERATION: i32 = -1;
+
+/// A group in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedGroup {
+    /// Its id.
+    pub group_id: String,
+    /// Its protocol type, such as `consumer`.
+    pub protocol_type: String,
+    /// Its state; empty before version 4 of ListGroups.
+    pub state: String,
+}
+
+/// A group and its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// Its state, as Kafka spells it.
+    pub state: String,
+    /// The protocol its members agreed on.
+    pub protocol: String,
+    /// Its members.
+    pub members: Vec<MemberInfo>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Its id.
+    pub member_id: String,
+    /// What its client calls itself.
+    pub client_id: String,
+    /// Where its client is.
+    pub host: String,
+}
+
+/// A committed offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommittedOffset {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to be read.
+    pub offset: Offset,
+}
+
+/// The groups of all brokers, by id.
+pub async fn list_groups(cluster: &Cluster) -> Result<Vec<ListedGroup>, ClientError> {
+    cluster.describe(Some(&[])).await?;
+    let mut groups = Vec::new();
+    for broker in cluster.brokers() {
+        let connection = cluster.broker(broker.id).await?;
+        let response = connection.call(&ListGroupsRequest::default()).await?;
+        accepted(response.error_code, None, || format!("list the groups of broker {}", broker.id))?;
+        groups.extend(response.groups.iter().map(|group| ListedGroup {
+            group_id: group.group_id.to_string(),
+            protocol_type: group.protocol_type.to_string(),
+            state: group.group_state.to_string(),
+        }));
+    }
+    groups.sort_by(|left, right| left.group_id.cmp(&right.group_id));
+    Ok(groups)
+}
+
+/// A connection to the broker that coordinates the group.
+pub async fn coordinator(cluster: &Cluster, group: &str) -> Result<Connection, ClientError> {
+    cluster.describe(Some(&[])).await?;
+    let spoken = cluster.any().version(ApiKey::FindCoordinator)?;
+    let request = FindCoordinatorRequest::default();
+    let key = StrBytes::from_string(group.to_owned());
+    let is_batched = BATCHED_COORDINATORS <= spoken.version;
+    let request = if is_batched { request.with_coordinator_keys(vec![key]) } else { request.with_key(key) };
+    let id = retrying(async || {
+        let response = cluster.any().call(&request).await?;
+        let found = response.coordinators.first();
+        let (code, id) = match found.filter(|_| is_batched) {
+            Some(found) => (found.error_code, found.node_id),
+            None => (response.error_code, response.node_id),
+        };
+        accepted(code, None, || format!("find the coordinator of group {group}"))?;
+        Ok(id.0)
+    })
+    .await?;
+    cluster.broker(id).await
+}
+
+/// The group's state and members.
+pub async fn describe_group(coordinator: &Connection, group: &str) -> Result<GroupInfo, ClientError> {
+    let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
+    retrying(async || {
+        let response = coordinator.call(&request).await?;
+        let what = || format!("describe group {group}");
+        let found = response.groups.first().ok_or_else(|| ClientError::Unavailable {
+            what: what(),
+            detail: "the answer names no group".to_owned(),
+        })?;
+        accepted(found.error_code, found.error_message.as_deref(), what)?;
+        let members = found.members.iter();
+        Ok(GroupInfo {
+            state: found.group_state.to_string(),
+            protocol: found.protocol_data.to_string(),
+            members: members
+                .map(|member| MemberInfo {
+                    member_id: member.member_id.to_string(),
+                    client_id: member.client_id.to_string(),
+                    host: member.client_host.to_string(),
+                })
+                .collect(),
+        })
+    })
+    .await
+}
+
+/// Every offset the group has committed.
+pub async fn committed_offsets(
+    coordinator: &Connection,
+    group: &str,
+) -> Result<Vec<CommittedOffset>, ClientError> {
+    let spoken = coordinator.version(ApiKey::OffsetFetch)?;
+    let request = OffsetFetchRequest::default();
+    let request = if BATCHED_FETCH <= spoken.version {
+        let asked = OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(None);
+        request.with_groups(vec![asked])
+    } else {
+        request.with_group_id(group_id(group)).with_topics(None)
+    };
+    let what = || format!("offsets of group {group}");
+    let mut offsets = retrying(async || {
+        let response = coordinator.call(&request).await?;
+        accepted(response.error_code, None, what)?;
+        let mut offsets = Vec::new();
+        for of_group in &response.groups {
+            accepted(of_group.error_code, None, what)?;
+            for topic in &of_group.topics {
+                let partitions = topic.partitions.iter();
+                offsets.extend(partitions.map(|partition| CommittedOffset {
+                    topic: topic.name.to_string(),
+                    partition: partition.partition_index,
+                    offset: Offset(partition.committed_offset),
+                }));
+            }
+        }
+        for topic in &response.topics {
+            let partitions = topic.partitions.iter();
+            offsets.extend(partitions.map(|partition| CommittedOffset {
+                topic: topic.name.to_string(),
+                partition: partition.partition_index,
+                offset: Offset(partition.committed_offset),
+            }));
+        }
+        Ok(offsets)
+    })
+    .await?;
+    offsets.sort_by(|left, right| (&left.topic, left.partition).cmp(&(&right.topic, right.partition)));
+    Ok(offsets)
+}
+
+/// Commits offsets for a group without members. The error names the first that is refused.
+pub async fn commit_offsets(
+    coordinator: &Connection,
+    group: &str,
+    offsets: &[CommittedOffset],
+) -> Result<(), ClientError> {
+    let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
+    for commit in offsets {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(commit.partition)
+            .with_committed_offset(commit.offset.0)
+            .with_committed_metadata(Some(StrBytes::default()));
+        match topics.iter_mut().find(|topic| topic.name.as_str() == commit.topic) {
+            Some(topic) => topic.partitions.push(partition),
+            None => topics.push(
+                OffsetCommitRequestTopic::default()
+                    .with_name(topic_name(&commit.topic))
+                    .with_partitions(vec![partition]),
+            ),
+        }
+    }
+    let request = OffsetCommitRequest::default()
+        .with_group_id(group_id(group))
+        .with_generation_id_or_member_epoch(NO_GENERATION)
+        .with_topics(topics);
+    retrying(async || {
+        let response = coordinator.call(&request).await?;
+        for topic in &response.topics {
+            for partition in &topic.partitions {
+                let place = || format!("{}-{}", topic.name.as_str(), partition.partition_index);
+                accepted(partition.error_code, None, || format!("commit for group {group}, {}", place()))?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Deletes a group without members, with its offsets.
+pub async fn delete_group(coordinator: &Connection, group: &str) -> Result<(), ClientError> {
+    let request = DeleteGroupsRequest::default().with_groups_names(vec![group_id(group)]);
+    retrying(async || {
+        let response = coordinator.call(&request).await?;
+        let code = response.results.first().map_or(0, |result| result.error_code);
+        accepted(code, None, || format!("delete group {group}"))
+    })
+    .await
+}
+
+fn group_id(group: &str) -> GroupId {
+    GroupId(StrBytes::from_string(group.to_owned()))
+}
