@@ -21,7 +21,7 @@ use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, 
 use crate::rt::file::DirectDisk;
 use crate::rt::sync::Semaphore;
 use crate::rt::{task, time};
-use crate::types::{TopicId, TopicPartition};
+use crate::types::{Offset, TopicId, TopicPartition, Uuid};
 
 /// Partitions that are opened side by side; opening is mostly waiting for the file system.
 const OPENING_MAX: usize = 32;
@@ -151,10 +151,16 @@ impl Shard {
         let log = if exists {
             let (log, report) = of.dir.dir.load_log(of.name.clone(), settings.log.clone(), now).await?;
             report_recovery(&of.name, &report);
-            if log.topic_id() != of.id.topic_id {
+            let is_unfinished = log.topic_id() == Uuid::ZERO && log.staged_end_offset() == Offset::ZERO;
+            if is_unfinished {
+                // A crash came between the directory and the file with the topic's id: create it again.
+                let (name, id) = (of.name.clone(), of.id.topic_id);
+                of.dir.dir.create_log(name, id, settings.log.clone(), now).await?
+            } else if log.topic_id() != of.id.topic_id {
                 return Err(foreign_topic(&of, log.topic_id()));
+            } else {
+                log
             }
-            log
         } else {
             of.dir.dir.create_log(of.name.clone(), of.id.topic_id, settings.log.clone(), now).await?
         };

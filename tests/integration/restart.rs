@@ -249,3 +249,19 @@ fn old_segments_are_deleted_when_they_may() {
     let (restarted, end) = clients::watermarks(&broker.bootstrap(), "short", 0);
     assert!(restarted >= start && end == 6_000, "{restarted} to {end}, it was {start}");
 }
+
+/// A topic's partitions are made one after the other: a directory, then the file with the topic's id in it.
+#[test]
+fn a_partition_that_a_crash_left_half_created_is_created_again() {
+    let mut broker = Broker::start(1, &[]);
+    clients::create_topic(&broker.bootstrap(), "half", 1, &[]);
+    broker.kill();
+    let file = broker.data().join("shard-00/half-0/partition.metadata");
+    fs::remove_file(&file).expect("the partition has a topic id");
+    broker.restart();
+    let mut producer = TestProducer::new(&broker.bootstrap(), &[]);
+    producer.send_value("half", 0, b"whole");
+    producer.flush_ok();
+    assert!(file.exists());
+    assert_eq!(clients::read(&broker.bootstrap(), "half", 0, 0, 1)[0].offset(), 0);
+}
