@@ -33,14 +33,14 @@ keys! {
 
     /// Whether small appends of all partitions of a log directory are written together, into a journal, and
     /// into their segments later. One synced write then makes many partitions durable.
-    "corelog.journal.enable" => boolean.default("false");
+    "corelog.journal.enable" => boolean.default("true");
 
     /// Bytes of the journal of each log directory, on disk. It bounds what a start after a crash applies, and
     /// the memory of appends that are not in their segments yet. Its files are created when they are needed.
     "corelog.journal.bytes" => long.default("134217728").between(4_194_304, 8_589_934_592);
 
     /// What a partition has to write is written directly into its segment if it is longer.
-    "corelog.journal.bypass.bytes" => int.default("32768").between(0, 262_144);
+    "corelog.journal.bypass.bytes" => int.default("262144").between(0, 262_144);
 
     /// Appends in the journal are written into their segments after this time at the latest, about.
     "corelog.journal.segment.delay.ms" => long.default("10000").between(1_000, 3_600_000);
