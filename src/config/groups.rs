@@ -23,6 +23,8 @@ pub struct GroupsConfig {
     pub offsets_retention_check_interval: Duration,
     /// `offsets.commit.timeout.ms`
     pub commit_timeout: Duration,
+    /// Groups of the consumer protocol (KIP-848).
+    pub consumer: ConsumerGroupsConfig,
     /// `__consumer_offsets`
     pub offsets_topic: OffsetsTopicConfig,
 }
@@ -42,6 +44,46 @@ pub struct OffsetsTopicConfig {
     pub batch_bytes_max: usize,
 }
 
+/// Groups of the consumer protocol. Times are in milliseconds: for groups without one of their own, the
+/// least and the greatest of those.
+#[derive(Debug, Clone)]
+pub struct ConsumerGroupsConfig {
+    /// Whether `group.coordinator.rebalance.protocols` has `consumer`.
+    pub is_enabled: bool,
+    /// `group.consumer.session.timeout.ms`
+    pub session_timeout_ms: [i32; 3],
+    /// `group.consumer.heartbeat.interval.ms`
+    pub heartbeat_interval_ms: [i32; 3],
+    /// `group.consumer.assignment.interval.ms`
+    pub assignment_interval_ms: [i32; 3],
+    /// `group.consumer.max.size`
+    pub size_max: usize,
+    /// `group.consumer.assignors`, as Kafka's names.
+    pub assignors: Vec<String>,
+    /// `group.consumer.migration.policy`
+    pub migration_policy: String,
+}
+
+impl ConsumerGroupsConfig {
+    fn of(settings: &Settings) -> Self {
+        let int = |name: &str| i32::try_from(settings.integer(name)).expect("an INT");
+        let list = |name| settings.list(name).unwrap_or_default();
+        let bounded = |name: &str| {
+            let key = |bound: &str| format!("group.consumer.{bound}{name}");
+            [int(&key("")), int(&key("min.")), int(&key("max."))]
+        };
+        Self {
+            is_enabled: list("group.coordinator.rebalance.protocols").iter().any(|name| name == "consumer"),
+            session_timeout_ms: bounded("session.timeout.ms"),
+            heartbeat_interval_ms: bounded("heartbeat.interval.ms"),
+            assignment_interval_ms: bounded("assignment.interval.ms"),
+            size_max: usize::try_from(settings.integer("group.consumer.max.size")).unwrap_or(0),
+            assignors: list("group.consumer.assignors"),
+            migration_policy: settings.text("group.consumer.migration.policy").unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 impl GroupsConfig {
     pub(super) fn of(settings: &Settings) -> Self {
         let int = |name| i32::try_from(settings.integer(name)).expect("an INT");
@@ -57,6 +99,7 @@ impl GroupsConfig {
             offsets_retention_ms: settings.integer("offsets.retention.minutes").saturating_mul(60_000),
             offsets_retention_check_interval: millis("offsets.retention.check.interval.ms"),
             commit_timeout: millis("offsets.commit.timeout.ms"),
+            consumer: ConsumerGroupsConfig::of(settings),
             offsets_topic: OffsetsTopicConfig {
                 partitions: int("offsets.topic.num.partitions"),
                 replication_factor: settings

@@ -26,7 +26,7 @@ pub use describe::{ConfigSynonym, DescribedConfig};
 pub use dynamic::{DynamicLayers, DynamicOverrides, DynamicScope};
 pub use error::{ConfigError, ConfigErrors, Notice, Origin};
 pub use group::GroupOverrides;
-pub use groups::{GroupsConfig, OffsetsTopicConfig};
+pub use groups::{ConsumerGroupsConfig, GroupsConfig, OffsetsTopicConfig};
 pub use key::{BadValue, Bounds, DynamicMode, Key, Kind, Support, Synonym, Value};
 pub use listener::{Listener, SecurityProtocol};
 pub use settings::{BUILT_IN, ConfigFile, Settings, Sources};

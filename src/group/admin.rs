@@ -24,7 +24,8 @@ impl GroupCoordinator {
     pub fn handle_describe(&mut self, now: Moment, token: Token, group_id: &str) {
         let described = match self.groups.get(group_id) {
             Some(Group::Classic(group)) => Ok(group.described()),
-            None => Err(ErrorCode::GroupIdNotFound),
+            // The groups of other protocols have descriptions of their own.
+            Some(Group::Consumer(_)) | None => Err(ErrorCode::GroupIdNotFound),
         };
         let (_, _, mut context) = self.split(now);
         context.reply(token, Response::Describe(described));

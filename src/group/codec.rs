@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::metadata::codec::BodyProblem;
 use crate::types::Uuid;
 
 /// The longest string that a 16-bit length can say, and that Kafka's flexible writers let pass.
@@ -39,6 +40,9 @@ pub enum GroupRecordError {
     /// A topic name that Kafka would not take.
     #[error("'{0}' is not a topic name")]
     TopicName(String),
+    /// The value does not follow its schema.
+    #[error(transparent)]
+    Body(#[from] BodyProblem),
     /// A record without a key.
     #[error("the record has no key")]
     NoKey,
@@ -95,6 +99,16 @@ impl Reader {
     pub(super) fn bytes(&mut self) -> Result<Bytes, GroupRecordError> {
         let len = self.i32()?;
         self.take(usize::try_from(len).map_err(|_| GroupRecordError::NegativeLength(len))?)
+    }
+
+    pub(super) fn nullable_bytes(&mut self) -> Result<Option<Bytes>, GroupRecordError> {
+        match self.i32()? {
+            -1 => Ok(None),
+            len => {
+                let len = usize::try_from(len).map_err(|_| GroupRecordError::NegativeLength(len))?;
+                self.take(len).map(Some)
+            }
+        }
     }
 
     /// The number of elements that follow, each of `element_len_min` bytes at least.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::consumer::ConsumerGroupConfig;
+
 /// Limits and times of the groups of one broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -19,6 +21,8 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub offsets_retention_check_interval: Duration,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerGroupConfig,
     /// The largest batch of records, in bytes: `message.max.bytes`.
     pub batch_bytes_max: usize,
 }
@@ -34,6 +38,7 @@ impl Default for GroupConfig {
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval: Duration::from_secs(600),
+            consumer: ConsumerGroupConfig::default(),
             batch_bytes_max: 1_048_588,
         }
     }

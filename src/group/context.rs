@@ -7,15 +7,19 @@ use super::config::GroupConfig;
 use super::events::{Output, Response, Token};
 use super::records::{EncodedRecord, GroupRecord};
 use super::timers::{Timer, Timers};
-use crate::types::{Offset, Prng, Timestamp};
+use crate::metadata::MetadataImage;
+use crate::types::{Offset, Prng, Timestamp, Uuid};
 
-/// The time of an event on both clocks: deadlines are on the monotonic one, records carry the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+/// What an event finds: the time on both clocks, and the cluster's topics. Deadlines are on the monotonic
+/// clock, records carry the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
     /// The monotonic clock.
     pub monotonic: Instant,
     /// The wall clock.
     pub wall: Timestamp,
+    /// The committed metadata.
+    pub image: &'a MetadataImage,
 }
 
 /// A batch that no configuration lets the log take.
@@ -41,6 +45,10 @@ impl Outbox {
         self.outputs.pop_front()
     }
 
+    pub(super) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
     pub(super) fn end_offset(&self) -> Offset {
         self.end_offset
     }
@@ -59,7 +67,7 @@ impl Outbox {
 /// The surroundings of one event.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
-    pub(super) now: Moment,
+    pub(super) now: Moment<'a>,
     pub(super) config: &'a GroupConfig,
     pub(super) timers: &'a mut Timers,
     pub(super) prng: &'a mut Prng,
@@ -116,6 +124,16 @@ impl Context<'_> {
         }
         let timestamp = self.now.wall;
         outbox.outputs.push_back(Output::Append { first_offset, timestamp, records: encoded });
+    }
+
+    /// A new member id in Kafka's form (`Uuid.randomUuid`).
+    pub(super) fn new_uuid(&mut self) -> String {
+        loop {
+            let bits = u128::from(self.prng.next_u64()) << 64 | u128::from(self.prng.next_u64());
+            if let Some(id) = Uuid::from_random(bits) {
+                return id.to_string();
+            }
+        }
     }
 
     /// Sets a timer to `delay` from now; an earlier setting is forgotten.

@@ -31,6 +31,8 @@ pub struct GroupCoordinator {
     prng: Prng,
     outbox: Outbox,
     is_active: bool,
+    /// The end of the metadata that brought the last new topic this coordinator has heard of.
+    pub(super) topics_created_at: i64,
 }
 
 impl GroupCoordinator {
@@ -44,6 +46,7 @@ impl GroupCoordinator {
             prng,
             outbox: Outbox::new(),
             is_active: false,
+            topics_created_at: 0,
         }
     }
 
@@ -51,6 +54,8 @@ impl GroupCoordinator {
     pub fn handle_activate(&mut self, now: Moment, end: Offset) {
         assert!(!self.is_active, "a coordinator is activated once");
         self.is_active = true;
+        // Topics may have come while nobody was looking for those that patterns stand for.
+        self.topics_created_at = now.image.end_offset().0;
         self.outbox.advance_to(end);
         let (groups, _, mut context) = self.split(now);
         for group in groups.values_mut() {
@@ -72,6 +77,8 @@ impl GroupCoordinator {
             Request::CommitOffsets(request) => self.handle_commit_offsets(now, token, request),
             Request::FetchOffsets(request) => self.handle_fetch_offsets(now, token, request),
             Request::DeleteOffsets(request) => self.handle_delete_offsets(now, token, &request),
+            Request::ConsumerHeartbeat(request) => self.handle_consumer_heartbeat(now, token, &request),
+            Request::DescribeConsumer(group_id) => self.handle_describe_consumer(now, token, &group_id),
             Request::List(request) => self.handle_list(now, token, &request),
             Request::Describe(group_id) => self.handle_describe(now, token, &group_id),
             Request::Delete(group_id) => self.handle_delete(now, token, &group_id),
@@ -82,10 +89,14 @@ impl GroupCoordinator {
     pub fn handle_timeout(&mut self, now: Moment) {
         for timer in self.timers.take_due(now.monotonic) {
             match timer {
-                Timer::Session { group_id, member_id } => {
-                    self.with_classic(now, &group_id, |group, context| {
-                        group.handle_session_timeout(context, &member_id);
+                Timer::Session { ref group_id, ref member_id } => {
+                    self.with_classic(now, group_id, |group, context| {
+                        group.handle_session_timeout(context, member_id);
                     });
+                    self.expire_consumer(now, &timer);
+                }
+                Timer::Revocation { .. } | Timer::MemberJoin { .. } | Timer::MemberSync { .. } => {
+                    self.expire_consumer(now, &timer);
                 }
                 Timer::Join { group_id } => {
                     self.with_classic(now, &group_id, ClassicGroup::handle_join_timeout);
@@ -129,24 +140,28 @@ impl GroupCoordinator {
                 }
             }
             GroupRecord::GroupMetadata { group_id, value: None } => {
-                self.groups.remove(&group_id);
+                if let Some(Group::Classic(_)) = self.groups.get(&group_id) {
+                    self.groups.remove(&group_id);
+                }
             }
+            GroupRecord::Consumer { group_id, record } => self.replay_consumer(group_id, record),
             GroupRecord::Unknown { .. } => {}
         }
     }
 
-    fn classic_or_new(&mut self, group_id: String) -> Option<&mut ClassicGroup> {
+    pub(super) fn classic_or_new(&mut self, group_id: String) -> Option<&mut ClassicGroup> {
         let new = || Group::Classic(ClassicGroup::new(group_id.clone()));
         match self.groups.entry(group_id.clone()).or_insert_with(new) {
             Group::Classic(group) => Some(group),
+            Group::Consumer(_) => None,
         }
     }
 
     /// The groups, the offsets, and what an event works with.
-    pub(super) fn split(
-        &mut self,
-        now: Moment,
-    ) -> (&mut BTreeMap<String, Group>, &mut OffsetStore, Context<'_>) {
+    pub(super) fn split<'a>(
+        &'a mut self,
+        now: Moment<'a>,
+    ) -> (&'a mut BTreeMap<String, Group>, &'a mut OffsetStore, Context<'a>) {
         let context = Context {
             now,
             config: &self.config,
@@ -173,7 +188,7 @@ impl GroupCoordinator {
         let (groups, _, mut context) = self.split(now);
         match groups.get_mut(group_id) {
             Some(Group::Classic(group)) => handle(group, &mut context),
-            None => {}
+            Some(Group::Consumer(_)) | None => {}
         }
     }
 

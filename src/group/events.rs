@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::consumer::{ConsumerHeartbeat, DescribedConsumerGroup, MemberInstruction, Refusal};
 use super::records::EncodedRecord;
 use crate::types::{ErrorCode, Offset, Timestamp, TopicId, TopicName};
 
@@ -30,6 +31,15 @@ pub enum Output {
         /// The answer, of the kind of the request.
         response: Response,
     },
+    /// Search the topics for those that these patterns stand for, with a
+    /// [`TopicSearch`](super::TopicSearch), and bring it to
+    /// [`handle_topics_found`](super::GroupCoordinator::handle_topics_found).
+    SearchTopics {
+        /// The group.
+        group_id: String,
+        /// All its patterns.
+        regexes: Vec<String>,
+    },
 }
 
 /// A request to a coordinator.
@@ -49,6 +59,10 @@ pub enum Request {
     FetchOffsets(FetchOffsets),
     /// OffsetDelete v0.
     DeleteOffsets(DeleteOffsets),
+    /// ConsumerGroupHeartbeat v0 to v1.
+    ConsumerHeartbeat(ConsumerHeartbeat),
+    /// One group of ConsumerGroupDescribe v0 to v1.
+    DescribeConsumer(String),
     /// ListGroups v0 to v5.
     List(ListGroups),
     /// One group of DescribeGroups v0 to v6.
@@ -74,6 +88,10 @@ pub enum Response {
     FetchOffsets(Result<Vec<FetchedTopic>, ErrorCode>),
     /// To [`Request::DeleteOffsets`]: one entry per partition, in the order of the request.
     DeleteOffsets(Result<Vec<ErrorCode>, ErrorCode>),
+    /// To [`Request::ConsumerHeartbeat`].
+    ConsumerHeartbeat(Result<MemberInstruction, Refusal>),
+    /// To [`Request::DescribeConsumer`].
+    DescribeConsumer(Result<DescribedConsumerGroup, Refusal>),
     /// To [`Request::List`].
     List(Vec<ListedGroup>),
     /// To [`Request::Describe`].
@@ -297,6 +315,10 @@ pub struct OffsetPartitions {
 pub struct FetchOffsets {
     /// The group.
     pub group_id: String,
+    /// The fetching member, if it says so (version 9, KIP-848).
+    pub member_id: Option<String>,
+    /// Its epoch; -1 from outside of the group.
+    pub member_epoch: i32,
     /// What is wanted; `None` for everything.
     pub topics: Option<Vec<OffsetPartitions>>,
 }

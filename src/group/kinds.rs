@@ -1,6 +1,7 @@
 //! The kinds of groups that share the namespace of group ids, and what every kind is asked.
 
 use super::classic::ClassicGroup;
+use super::consumer::ConsumerGroup;
 use super::context::Context;
 use super::events::{CommitOffsets, ListedGroup};
 use super::records::GroupRecord;
@@ -21,6 +22,8 @@ pub(super) enum Group {
     /// Members agree on a protocol and one of them assigns (JoinGroup, SyncGroup). Also the group of a
     /// consumer that only commits offsets: it has no protocol type and no members.
     Classic(ClassicGroup),
+    /// The coordinator assigns, and members follow one step at a time (ConsumerGroupHeartbeat, KIP-848).
+    Consumer(ConsumerGroup),
 }
 
 impl Group {
@@ -28,6 +31,7 @@ impl Group {
     pub(super) fn activate(&mut self, context: &mut Context<'_>) {
         match self {
             Self::Classic(group) => group.activate(context),
+            Self::Consumer(group) => group.activate(context),
         }
     }
 
@@ -35,6 +39,7 @@ impl Group {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Classic(group) => group.is_empty(),
+            Self::Consumer(group) => group.is_empty(),
         }
     }
 
@@ -42,6 +47,8 @@ impl Group {
     pub(super) fn expects_members(&self) -> bool {
         match self {
             Self::Classic(group) => group.expects_members(),
+            // Members are in from their first request on.
+            Self::Consumer(_) => false,
         }
     }
 
@@ -54,6 +61,7 @@ impl Group {
     ) -> Result<(), ErrorCode> {
         match self {
             Self::Classic(group) => group.check_commit(context, request),
+            Self::Consumer(group) => group.check_commit(context.now.image, request),
         }
     }
 
@@ -61,6 +69,8 @@ impl Group {
     pub(super) fn check_offset_delete(&self) -> Result<(), ErrorCode> {
         match self {
             Self::Classic(group) => group.check_offset_delete(),
+            // Offsets of topics that nobody is subscribed to may go at any time.
+            Self::Consumer(_) => Ok(()),
         }
     }
 
@@ -68,6 +78,7 @@ impl Group {
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
             Self::Classic(group) => group.is_subscribed_to(topic),
+            Self::Consumer(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -75,6 +86,7 @@ impl Group {
     pub(super) fn expiration_base(&self) -> Option<ExpirationBase> {
         match self {
             Self::Classic(group) => group.expiration_base(),
+            Self::Consumer(_) => Some(ExpirationBase::Commit),
         }
     }
 
@@ -82,6 +94,7 @@ impl Group {
     pub(super) fn listed(&self) -> ListedGroup {
         match self {
             Self::Classic(group) => group.listed(),
+            Self::Consumer(group) => group.listed(),
         }
     }
 
@@ -89,6 +102,7 @@ impl Group {
     pub(super) fn dissolve(&mut self, context: &mut Context<'_>) -> Vec<GroupRecord> {
         match self {
             Self::Classic(group) => group.dissolve(context),
+            Self::Consumer(group) => group.dissolve(context),
         }
     }
 }

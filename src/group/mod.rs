@@ -33,6 +33,7 @@ mod admin;
 pub mod classic;
 mod codec;
 mod config;
+pub mod consumer;
 mod context;
 mod coordinator;
 mod events;
@@ -45,6 +46,7 @@ mod tests;
 mod timers;
 
 pub use config::GroupConfig;
+pub use consumer::TopicSearch;
 pub use context::Moment;
 pub use coordinator::GroupCoordinator;
 pub use events::{

@@ -7,7 +7,7 @@ use super::events::{
     CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, OffsetPartitions, Response,
     Token,
 };
-use super::kinds::ExpirationBase;
+use super::kinds::{ExpirationBase, Group};
 use super::offsets::{GroupOffsets, OFFSETS_MAX};
 use super::records::{CommittedOffset, GroupRecord};
 use super::timers::Timer;
@@ -85,6 +85,15 @@ impl GroupCoordinator {
     /// Tells the offsets of a group. A group that does not exist has none. There are no transactions that
     /// could leave an offset undecided, so stable offsets are all there are (KIP-447).
     pub fn handle_fetch_offsets(&mut self, now: Moment, token: Token, request: FetchOffsets) {
+        let checked = match self.groups.get(&request.group_id) {
+            Some(Group::Consumer(group)) => {
+                group.check_fetch(request.member_id.as_deref(), request.member_epoch)
+            }
+            Some(Group::Classic(_)) | None => Ok(()),
+        };
+        if let Err(error) = checked {
+            return self.split(now).2.reply(token, Response::FetchOffsets(Err(error)));
+        }
         let offsets =
             self.offsets.group(&request.group_id).filter(|_| self.groups.contains_key(&request.group_id));
         let topics = match request.topics {

@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use super::codec::{Reader, Writer};
+use super::consumer::records::ConsumerGroupRecord;
 use crate::types::{Offset, Timestamp, TopicId, TopicName, Uuid};
 
 pub use super::codec::GroupRecordError;
@@ -49,7 +50,7 @@ impl EncodedRecord {
 }
 
 /// A change of a coordinator's durable state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum GroupRecord {
     /// An offset of a group, or that there is none any more.
     OffsetCommit {
@@ -68,6 +69,13 @@ pub enum GroupRecord {
         group_id: String,
         /// The group's generation.
         value: Option<GroupMetadataValue>,
+    },
+    /// A change of a consumer group.
+    Consumer {
+        /// The group.
+        group_id: String,
+        /// The change.
+        record: ConsumerGroupRecord,
     },
     /// A record of a kind of group that is not known here.
     Unknown {
@@ -148,6 +156,10 @@ impl GroupRecord {
                 key: Writer::default().i16(GROUP_METADATA).string(group_id).finish(),
                 value: value.as_ref().map(GroupMetadataValue::encode),
             },
+            Self::Consumer { group_id, record } => {
+                let (key, value) = record.encode(group_id);
+                EncodedRecord { key, value }
+            }
             Self::Unknown { key_type } => panic!("a record of type {key_type} is never written"),
         }
     }
@@ -172,7 +184,10 @@ impl GroupRecord {
                 let value = value.map(GroupMetadataValue::decode).transpose()?;
                 Ok(Self::GroupMetadata { group_id, value })
             }
-            key_type => Ok(Self::Unknown { key_type }),
+            key_type => Ok(match ConsumerGroupRecord::decode(key_type, &mut key, value.as_ref())? {
+                Some((group_id, record)) => Self::Consumer { group_id, record },
+                None => Self::Unknown { key_type },
+            }),
         }
     }
 }
@@ -380,7 +395,7 @@ mod tests {
         };
         assert_eq!(GroupRecord::decode(None, None), Err(GroupRecordError::NoKey));
         assert!(matches!(decode(b"\0", None), Err(GroupRecordError::Truncated { .. })));
-        assert_eq!(decode(b"\0\x03\0\x01g", None), Ok(GroupRecord::Unknown { key_type: 3 }));
+        assert_eq!(decode(b"\0\x09\0\x01g", None), Ok(GroupRecord::Unknown { key_type: 9 }));
         let unknown = decode(b"\0\x02\0\x01g", Some(b"\0\x09"));
         assert_eq!(unknown, Err(GroupRecordError::UnknownVersion { found: 9, max: 3 }));
         // A million members in no bytes.

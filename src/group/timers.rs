@@ -13,6 +13,27 @@ pub(super) enum Timer {
         /// The member.
         member_id: String,
     },
+    /// A member of a consumer group had its time to give up partitions.
+    Revocation {
+        /// The group.
+        group_id: String,
+        /// The member.
+        member_id: String,
+    },
+    /// A member of a consumer group that speaks the classic protocol had its time to join again.
+    MemberJoin {
+        /// The group.
+        group_id: String,
+        /// The member.
+        member_id: String,
+    },
+    /// A member of a consumer group that speaks the classic protocol had its time to ask for its assignment.
+    MemberSync {
+        /// The group.
+        group_id: String,
+        /// The member.
+        member_id: String,
+    },
     /// The members of a classic group had their time to join.
     Join {
         /// The group.
@@ -50,6 +71,11 @@ impl Timers {
         if let Some(place) = self.deadlines.remove(timer) {
             self.by_deadline.remove(&place);
         }
+    }
+
+    /// Whether a timer is set.
+    pub(super) fn is_set(&self, timer: &Timer) -> bool {
+        self.deadlines.contains_key(timer)
     }
 
     /// The next deadline.

@@ -344,19 +344,19 @@ impl<T: Field> Field for Vec<T> {
 
 /// The tagged fields of one struct on their way out: counted first, since the count leads.
 #[derive(Debug)]
-pub(super) struct TagWriter {
+pub(crate) struct TagWriter {
     version: i16,
     count: u32,
     fields: Vec<u8>,
 }
 
 impl TagWriter {
-    pub(super) fn new(version: i16) -> Self {
+    pub(crate) fn new(version: i16) -> Self {
         Self { version, count: 0, fields: Vec::new() }
     }
 
     /// Adds a field; tags must be added in ascending order.
-    pub(super) fn put(mut self, tag: u32, value: &impl Field) -> Self {
+    pub(crate) fn put(mut self, tag: u32, value: &impl Field) -> Self {
         let mut body = Vec::new();
         value.encode(self.version, &mut body);
         self.count += 1;
@@ -366,7 +366,7 @@ impl TagWriter {
         self
     }
 
-    pub(super) fn finish(self, out: &mut Vec<u8>) {
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
         put_unsigned_varint(out, self.count);
         out.extend_from_slice(&self.fields);
     }
@@ -374,7 +374,7 @@ impl TagWriter {
 
 /// Hands each tagged field of a struct to `field`, which says whether it knows the tag. As Kafka's
 /// protocol has it, an unknown tag is passed over.
-pub(super) fn read_tags(
+pub(crate) fn read_tags(
     input: &mut Reader<'_>,
     mut field: impl FnMut(u32, &mut Reader<'_>) -> Result<bool, BodyProblem>,
 ) -> Result<(), BodyProblem> {

@@ -12,7 +12,7 @@ pub mod features;
 mod golden;
 pub mod image;
 pub mod records;
-mod schema;
+pub(crate) mod schema;
 pub mod snapshot;
 
 pub use image::{

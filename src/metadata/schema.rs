@@ -156,4 +156,5 @@ macro_rules! record_kinds {
     };
 }
 
-pub(super) use {record_kinds, wire_structs};
+pub(super) use record_kinds;
+pub(crate) use wire_structs;

@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
-    DescribeTopicPartitionsRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -110,6 +111,17 @@ impl Server {
             ApiKey::OffsetDelete => {
                 let request = decode::<OffsetDeleteRequest>(body, version)?;
                 later(context, async move { server.offset_delete(request).await })
+            }
+            ApiKey::ConsumerGroupHeartbeat => {
+                let request = decode::<ConsumerGroupHeartbeatRequest>(body, version)?;
+                later(
+                    context.clone(),
+                    async move { server.consumer_group_heartbeat(&context, request).await },
+                )
+            }
+            ApiKey::ConsumerGroupDescribe => {
+                let request = decode::<ConsumerGroupDescribeRequest>(body, version)?;
+                later(context, async move { server.consumer_group_describe(version, request).await })
             }
             ApiKey::ListGroups => {
                 let request = decode::<ListGroupsRequest>(body, version)?;

@@ -207,6 +207,14 @@ impl Shard {
             self.forget_offsets_of_deleted_topics();
         }
         let image = self.image();
+        let deleted = changes.topics_deleted.iter().map(|topic| topic.name().clone());
+        let topic_name = |(id, _): &(TopicId, i32)| image.topic(*id).map(|topic| topic.name().clone());
+        let mut changed_topics: Vec<_> =
+            deleted.chain(changes.partitions_changed.iter().filter_map(topic_name)).collect();
+        changed_topics.dedup();
+        if !changed_topics.is_empty() {
+            self.tell_coordinators_of_topics(&changed_topics, !changes.topics_created.is_empty());
+        }
         for (topic_id, partition) in changes.partitions_changed {
             let topic = image.topic(topic_id).expect("changes name what is in the image");
             let registration = topic.partition(partition).expect("changes name what is in the image");

@@ -75,6 +75,8 @@ pub const ALL: &[ApiRow] = &[
     row(ApiKey::OffsetDelete, 0, 0, 1),
     row(ApiKey::DescribeCluster, 0, 2, 0),
     row(ApiKey::DescribeProducers, 0, 0, 0),
+    row(ApiKey::ConsumerGroupHeartbeat, 0, 1, 0),
+    row(ApiKey::ConsumerGroupDescribe, 0, 1, 0),
     row(ApiKey::ListConfigResources, 0, 1, 0),
     row(ApiKey::DescribeTopicPartitions, 0, 0, 0),
 ];

@@ -83,8 +83,13 @@ keys! {
     /// Most members of a consumer group.
     "group.consumer.max.size" => int.default("2147483647").at_least(1);
 
-    /// Assignors of consumer groups; the first is the default.
-    "group.consumer.assignors" => list.default("uniform,range").nonempty();
+    /// Assignors of consumer groups, by Kafka's names or the names of its classes; the first is the default.
+    "group.consumer.assignors" => list.default("uniform,range").one_of(&[
+        "uniform",
+        "range",
+        "org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+        "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+    ]).nonempty();
 
     /// Which ways a group may change between classic and consumer protocol.
     "group.consumer.migration.policy" => text

@@ -266,7 +266,7 @@ impl ClassicGroup {
         Some(topics)
     }
 
-    fn is_of_consumers(&self) -> bool {
+    pub(in crate::group) fn is_of_consumers(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE)
     }
 

@@ -10,10 +10,15 @@ use crate::types::ErrorCode;
 impl GroupCoordinator {
     /// Notes that a member is alive, and tells it to join again when the group rebalances.
     pub fn handle_heartbeat(&mut self, now: Moment, token: Token, request: &Heartbeat) {
+        if let Some(Group::Consumer(_)) = self.groups.get(&request.group_id) {
+            let outcome = self.classic_heartbeat(now, request);
+            let response = Response::Heartbeat(outcome.err().unwrap_or(ErrorCode::None));
+            return self.split(now).2.reply(token, response);
+        }
         let (groups, _, mut context) = self.split(now);
         let outcome = match groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => group.heartbeat(&mut context, request),
-            None => Err(ErrorCode::UnknownMemberId),
+            Some(Group::Consumer(_)) | None => Err(ErrorCode::UnknownMemberId),
         };
         context.reply(token, Response::Heartbeat(outcome.err().unwrap_or(ErrorCode::None)));
     }

@@ -25,6 +25,13 @@ impl GroupCoordinator {
             let (_, _, mut context) = self.split(now);
             return context.reply(token, Response::Join(JoinedGroup::refused(&member_id, error)));
         }
+        match self.groups.get(&request.group_id) {
+            Some(Group::Consumer(group)) if !group.is_empty() => {
+                return self.join_consumer_group(now, token, request);
+            }
+            Some(Group::Consumer(_)) => self.dissolve_group(now, &request.group_id),
+            Some(Group::Classic(_)) | None => {}
+        }
         if !self.groups.contains_key(&request.group_id) {
             self.create_group(now, &request.group_id);
         }

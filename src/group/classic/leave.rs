@@ -10,10 +10,14 @@ use crate::types::ErrorCode;
 impl GroupCoordinator {
     /// Removes members, each on its own, and rebalances the rest.
     pub fn handle_leave(&mut self, now: Moment, token: Token, request: LeaveGroup) {
+        if let Some(Group::Consumer(_)) = self.groups.get(&request.group_id) {
+            let left = self.leave_consumer_group(now, &request.group_id, request.members);
+            return self.split(now).2.reply(token, Response::Leave(Ok(left)));
+        }
         let (groups, _, mut context) = self.split(now);
         let left = match groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => group.leave(&mut context, request.members),
-            None => {
+            Some(Group::Consumer(_)) | None => {
                 let unknown = |member| LeftMember { member, error: ErrorCode::UnknownMemberId };
                 request.members.into_iter().map(unknown).collect()
             }

@@ -18,6 +18,7 @@
 //! that goes, or that asks again, is answered first.
 
 mod group;
+mod handover;
 mod heartbeat;
 mod join;
 mod leave;
@@ -27,3 +28,4 @@ mod subscription;
 mod sync;
 
 pub(in crate::group) use group::ClassicGroup;
+pub(in crate::group) use handover::HandedOverMember;

@@ -164,7 +164,7 @@ impl ClassicGroup {
         context.schedule(self.join_timer(), delay);
     }
 
-    fn join_timer(&self) -> Timer {
+    pub(super) fn join_timer(&self) -> Timer {
         Timer::Join { group_id: self.id.clone() }
     }
 

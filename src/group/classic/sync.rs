@@ -14,10 +14,13 @@ use crate::types::ErrorCode;
 impl GroupCoordinator {
     /// Gives a member its assignment, once the leader has brought it.
     pub fn handle_sync(&mut self, now: Moment, token: Token, request: SyncGroup) {
+        if let Some(Group::Consumer(_)) = self.groups.get(&request.group_id) {
+            return self.sync_consumer_group(now, token, &request);
+        }
         let (groups, _, mut context) = self.split(now);
         match groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => group.sync(&mut context, token, request),
-            None => refuse(&mut context, token, ErrorCode::UnknownMemberId),
+            Some(Group::Consumer(_)) | None => refuse(&mut context, token, ErrorCode::UnknownMemberId),
         }
         self.settle();
     }

@@ -13,6 +13,7 @@ use crate::group::{
     JoinedGroup, LeaveGroup, LeavingMember, Moment, OffsetPartitions, OffsetToCommit, Output, Request,
     Response, SyncGroup, SyncedGroup, Token,
 };
+use crate::metadata::MetadataImage;
 use crate::types::{ErrorCode, Offset, Prng, Timestamp, TopicName, Uuid};
 
 pub(super) const GROUP: &str = "billing";
@@ -33,6 +34,8 @@ pub(super) struct Fixture {
     pub(super) log: Vec<EncodedRecord>,
     pub(super) committed: Offset,
     config: GroupConfig,
+    /// Classic groups ask for no topics: none are there.
+    image: &'static MetadataImage,
     start: Instant,
     elapsed: Duration,
     next_token: u64,
@@ -48,6 +51,7 @@ impl Fixture {
             log: Vec::new(),
             committed: Offset::ZERO,
             config,
+            image: Box::leak(Box::new(MetadataImage::new("cluster"))),
             start: Instant::now(),
             elapsed: Duration::ZERO,
             next_token: 0,
@@ -59,9 +63,9 @@ impl Fixture {
         fixture
     }
 
-    pub(super) fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment<'static> {
         let wall = Timestamp(START_WALL + self.elapsed.as_millis() as i64);
-        Moment { monotonic: self.start + self.elapsed, wall }
+        Moment { monotonic: self.start + self.elapsed, wall, image: self.image }
     }
 
     /// Hands a request in; its answer comes with [`Fixture::commit`].
@@ -88,6 +92,7 @@ impl Fixture {
                     assert!(!records.is_empty());
                     self.log.extend(records);
                 }
+                Output::SearchTopics { .. } => panic!("classic groups have no patterns"),
                 Output::Reply { token, after, response } => {
                     assert!(after <= Offset(self.log.len() as i64), "a reply waits for what is appended");
                     assert!(
@@ -241,7 +246,8 @@ impl Fixture {
     pub(super) fn fetch_offset(&mut self) -> i64 {
         let topic =
             OffsetPartitions { topic: "orders".to_owned(), topic_id: Uuid::ZERO, partitions: vec![0] };
-        let fetch = FetchOffsets { group_id: GROUP.to_owned(), topics: Some(vec![topic]) };
+        let fetch =
+            FetchOffsets { group_id: GROUP.to_owned(), topics: Some(vec![topic]), ..FetchOffsets::default() };
         match self.ask(Request::FetchOffsets(fetch)) {
             Response::FetchOffsets(Ok(topics)) => topics[0].partitions[0].offset.0,
             other => panic!("expected the answer to an OffsetFetch, found {other:?}"),
@@ -290,6 +296,7 @@ pub(super) fn durable(coordinator: &GroupCoordinator) -> Durable {
     let groups = groups
         .map(|(id, group)| match group {
             Group::Classic(group) => (id.clone(), group.durable().cloned()),
+            Group::Consumer(_) => panic!("group {id} is no classic group"),
         })
         .collect();
     Durable { groups, offsets: coordinator.offsets.clone() }

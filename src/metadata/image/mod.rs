@@ -22,11 +22,12 @@ mod tests;
 mod topic;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::metadata::records::{
-    CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_TOPIC, ConfigRecord, FeatureLevelRecord, MetadataRecord,
-    ProducerIdsRecord, RegisterControllerRecord,
+    CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_GROUP, CONFIG_RESOURCE_TOPIC, ConfigRecord, FeatureLevelRecord,
+    MetadataRecord, ProducerIdsRecord, RegisterControllerRecord,
 };
 use crate::types::{LeaderEpoch, NodeId, Offset, ProducerId, TopicId, TopicName};
 
@@ -56,6 +57,11 @@ impl ConfigResource {
     /// The configs of a topic.
     pub fn topic(name: &str) -> Self {
         Self { resource_type: CONFIG_RESOURCE_TOPIC, name: name.to_owned() }
+    }
+
+    /// The configs of a group of consumers.
+    pub fn group(id: &str) -> Self {
+        Self { resource_type: CONFIG_RESOURCE_GROUP, name: id.to_owned() }
     }
 
     /// The configs of one broker; of all brokers with `None`.
@@ -170,6 +176,11 @@ impl MetadataImage {
     /// All topics in the order of their names.
     pub fn topics(&self) -> impl Iterator<Item = &TopicImage> {
         self.topic_ids.values().map(|id| self.topics.get(id).expect("both maps hold the same topics"))
+    }
+
+    /// The names of topics from `start` on, ascending: for whoever goes over them in steps.
+    pub fn topic_names_from(&self, start: Bound<TopicName>) -> impl Iterator<Item = &TopicName> {
+        self.topic_ids.range((start, Bound::Unbounded)).map(|(name, _)| name)
     }
 
     /// How many topics there are.

@@ -88,7 +88,11 @@ impl Server {
     }
 
     /// Asks the coordinators of all groups at once. Answers in the order of the groups.
-    async fn ask_each(&self, group_ids: &[GroupId], request: impl Fn(String) -> Request) -> Vec<GroupReply> {
+    pub(super) async fn ask_each(
+        &self,
+        group_ids: &[GroupId],
+        request: impl Fn(String) -> Request,
+    ) -> Vec<GroupReply> {
         let mut split = Split::new();
         let mut replies: Vec<GroupReply> = Vec::with_capacity(group_ids.len());
         for group_id in group_ids {

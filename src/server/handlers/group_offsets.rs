@@ -209,7 +209,12 @@ fn wanted(group: OffsetFetchRequestGroup, image: &MetadataImage) -> FetchOffsets
             })
             .collect()
     });
-    FetchOffsets { group_id: group.group_id.to_string(), topics }
+    FetchOffsets {
+        group_id: group.group_id.to_string(),
+        member_id: owned(group.member_id),
+        member_epoch: group.member_epoch,
+        topics,
+    }
 }
 
 fn fetched_topic(topic: FetchedTopic, version: i16) -> OffsetFetchResponseTopics {

@@ -4,6 +4,7 @@
 mod alter_configs;
 pub(super) mod api_versions;
 mod cluster;
+mod consumer_groups;
 mod coordinators;
 mod create_partitions;
 mod delete_records;

@@ -13,10 +13,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::GroupsConfig;
+use crate::config::{ConsumerGroupsConfig, GroupsConfig};
+use crate::group::consumer::{Assignor, BoundedMs, ConsumerGroupConfig, MigrationPolicy};
 use crate::group::records::{EncodedRecord, GroupRecord};
-use crate::group::{GroupConfig, GroupCoordinator, Moment, OFFSETS_TOPIC, Output, Request, Response, Token};
+use crate::group::{
+    GroupConfig, GroupCoordinator, Moment, OFFSETS_TOPIC, Output, Request, Response, Token, TopicSearch,
+};
 use crate::log::{AppendContext, AppendOrigin, BatchToAppend};
+use crate::metadata::MetadataImage;
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, Batches, crc_matches};
 use crate::record::builder::{BatchBuilder, BatchFields};
@@ -33,6 +37,9 @@ use crate::types::{ErrorCode, Offset, Prng, Timestamp, TopicId, TopicName, Uuid}
 const LOAD_BYTES: usize = 4 << 20;
 /// `message.max.bytes` may be set so low that not even a group without members would fit.
 const BATCH_BYTES_LEAST: usize = 256 << 10;
+
+/// Topics that a search looks at before it lets others run.
+const SEARCHED_TOPICS: usize = 256;
 
 /// The coordinators of one shard.
 #[derive(Default)]
@@ -179,7 +186,8 @@ impl Shard {
         }
         let (reply, answer) = oneshot();
         let token = slot.register(&part.request, reply);
-        slot.with(|coordinator| coordinator.handle_request(moment(), token, part.request));
+        let image = self.image();
+        slot.with(|coordinator| coordinator.handle_request(moment(&image), token, part.request));
         self.drive(&slot);
         Ok(answer)
     }
@@ -195,6 +203,7 @@ impl Shard {
                         Err(cause) => return self.fail_coordinator(slot, &cause),
                     }
                 }
+                Output::SearchTopics { group_id, regexes } => self.search_topics(slot, group_id, regexes),
                 Output::Reply { token, after, response } => {
                     slot.parked.borrow_mut().push_back(Parked { after, token, response });
                 }
@@ -295,7 +304,7 @@ impl Shard {
             // The partition went away meanwhile.
             return;
         }
-        coordinator.handle_activate(moment(), end);
+        coordinator.handle_activate(moment(&self.image()), end);
         slot.committed.set(end);
         *slot.state.borrow_mut() = SlotState::Active(coordinator);
         // Topics may have gone while the coordinator was not there to see it.
@@ -318,8 +327,36 @@ impl Shard {
         let exists = |name: &TopicName, id: TopicId| {
             image.topic_by_name(name.as_str()).is_some_and(|topic| id == Uuid::ZERO || topic.id() == id)
         };
-        slot.with(|coordinator| coordinator.handle_topics_changed(moment(), exists));
+        slot.with(|coordinator| coordinator.handle_topics_changed(moment(&image), exists));
         self.drive(slot);
+    }
+
+    /// Has every coordinator look at the topics that have changed with the next heartbeat of their groups.
+    pub(in crate::shard) fn tell_coordinators_of_topics(
+        self: &Rc<Self>,
+        changed: &[TopicName],
+        are_new: bool,
+    ) {
+        let image = self.image();
+        for slot in self.coordinator_slots() {
+            slot.with(|of| of.handle_metadata_changed(moment(&image), changed, are_new));
+        }
+    }
+
+    /// Searches for the topics that a group's patterns stand for, a few at a time.
+    fn search_topics(self: &Rc<Self>, slot: &Rc<Slot>, group_id: String, regexes: Vec<String>) {
+        let (shard, slot) = (Rc::clone(self), Rc::clone(slot));
+        task::spawn(async move {
+            let mut search = TopicSearch::new(group_id, regexes, &shard.image(), time::wall_clock());
+            while !search.step(&shard.image(), SEARCHED_TOPICS) {
+                task::yield_if_needed().await;
+            }
+            let image = shard.image();
+            slot.with(|coordinator| coordinator.handle_topics_found(moment(&image), search));
+            drop(image);
+            shard.drive(&slot);
+        })
+        .detach();
     }
 
     /// Ends the coordinator of a partition that goes away.
@@ -376,7 +413,8 @@ impl Shard {
     }
 
     fn handle_deadlines(self: &Rc<Self>) {
-        let now = moment();
+        let image = self.image();
+        let now = moment(&image);
         for slot in self.coordinator_slots() {
             let is_due = |coordinator: &mut GroupCoordinator| {
                 coordinator.poll_timeout().is_some_and(|deadline| deadline <= now.monotonic)
@@ -402,8 +440,8 @@ impl Shard {
     }
 }
 
-fn moment() -> Moment {
-    Moment { monotonic: time::monotonic_now(), wall: time::wall_clock() }
+fn moment(image: &MetadataImage) -> Moment<'_> {
+    Moment { monotonic: time::monotonic_now(), wall: time::wall_clock(), image }
 }
 
 fn coordinator_config(config: &GroupsConfig) -> GroupConfig {
@@ -415,7 +453,21 @@ fn coordinator_config(config: &GroupsConfig) -> GroupConfig {
         offset_metadata_bytes_max: config.offset_metadata_bytes_max,
         offsets_retention_ms: config.offsets_retention_ms,
         offsets_retention_check_interval: config.offsets_retention_check_interval,
+        consumer: consumer_config(&config.consumer),
         batch_bytes_max: config.offsets_topic.batch_bytes_max.max(BATCH_BYTES_LEAST),
+    }
+}
+
+fn consumer_config(config: &ConsumerGroupsConfig) -> ConsumerGroupConfig {
+    let bounded = |[default, min, max]: [i32; 3]| BoundedMs { default, min, max };
+    ConsumerGroupConfig {
+        session_timeout: bounded(config.session_timeout_ms),
+        heartbeat_interval: bounded(config.heartbeat_interval_ms),
+        assignment_interval: bounded(config.assignment_interval_ms),
+        size_max: config.size_max,
+        assignors: config.assignors.iter().filter_map(|name| Assignor::from_config(name)).collect(),
+        migration_policy: MigrationPolicy::from_name(&config.migration_policy)
+            .expect("the key's bounds are the policies"),
     }
 }
 
