@@ -30,6 +30,8 @@ use glommio::{
     PoolPlacement, Shares, TaskQueueHandle,
 };
 
+use super::offload;
+
 /// As good as never, see above.
 const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
@@ -180,6 +182,7 @@ fn builder(config: &ExecutorConfig) -> LocalExecutorBuilder {
 fn settle_process() {
     static SETTLED: Once = Once::new();
     SETTLED.call_once(|| {
+        offload::note_affinity();
         register_membarrier();
         keep_freed_memory();
     });

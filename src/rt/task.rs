@@ -13,7 +13,8 @@
 //! - its shares are kept among tasks that are runnable all the time, which ours are not: background
 //!   tasks are paced here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use glommio::TaskQueueHandle;
 
 use super::executor;
+use super::sync::{OneshotSender, oneshot};
 use super::time::sleep;
 
 /// How long the tasks of an executor may keep it from looking at sockets, files, timers and the mesh.
@@ -89,6 +91,12 @@ fn spawn_into<T: 'static>(future: impl Future<Output = T> + 'static, queue: Task
 thread_local! {
     /// When the executor last looked at everything, as far as its tasks know.
     static TURNED: Cell<Option<Instant>> = const { Cell::new(None) };
+
+    /// Foreground tasks that wait for a turn, in order; each is one of the executor's tasks.
+    static WAITING: RefCell<VecDeque<OneshotSender<()>>> = const { RefCell::new(VecDeque::new()) };
+
+    /// Whether the task that gives turns runs.
+    static IS_PACED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn is_slice_over() -> bool {
@@ -113,12 +121,41 @@ pub async fn yield_if_needed() {
 
 /// Leaves the run queue until the executor has looked at everything.
 async fn turn() {
-    let background = executor::background_queue();
-    sleep(TURN).await;
-    if glommio::executor().current_task_queue() == background && foreground_is_busy() {
-        sleep(SLICE * BACKGROUND_REST_SLICES).await;
+    if glommio::executor().current_task_queue() == executor::background_queue() {
+        sleep(TURN).await;
+        if foreground_is_busy() {
+            sleep(SLICE * BACKGROUND_REST_SLICES).await;
+        }
+        TURNED.set(Some(Instant::now()));
+        return;
     }
-    TURNED.set(Some(Instant::now()));
+    let (grant, granted) = oneshot();
+    let needs_pacer = WAITING.with_borrow_mut(|waiting| {
+        waiting.push_back(grant);
+        waiting.len() == 1
+    });
+    if needs_pacer && !IS_PACED.replace(true) {
+        spawn_into(pace(), TaskQueueHandle::default()).detach();
+    }
+    // Nobody drops the other end but an executor that ends.
+    let _ = granted.await;
+}
+
+/// Gives those who wait for a turn one slice between two looks, in order. All at once they would each add
+/// their work to the time that sockets wait.
+async fn pace() {
+    while WAITING.with_borrow(|waiting| !waiting.is_empty()) {
+        sleep(TURN).await;
+        TURNED.set(Some(Instant::now()));
+        while !is_slice_over()
+            && let Some(grant) = WAITING.with_borrow_mut(VecDeque::pop_front)
+        {
+            if grant.send(()).is_ok() {
+                glommio::executor().yield_now().await;
+            }
+        }
+    }
+    IS_PACED.set(false);
 }
 
 /// Whether the foreground had much to do since the last call.

@@ -194,6 +194,8 @@ impl Reading {
             // A request larger than the whole budget takes all of it.
             let permits = frame.len().min(self.server.config().storage.staged_bytes_max);
             let memory = self.server.request_memory.acquire(permits).await;
+            // The next frame is often there already, and so are those of other connections.
+            task::yield_if_needed().await;
             let answer = self.server.dispatch(&self.context, frame)?;
             let uses_memory = matches!(answer, Answer::Later(_) | Answer::Silent(_));
             let is_waiting = matches!(answer, Answer::Waiting(_));
@@ -257,6 +259,7 @@ async fn write_answers(
         let mut next = Some(first);
         let mut slots = Vec::new();
         while let Some(in_flight) = next {
+            task::yield_if_needed().await;
             match in_flight.answer {
                 Answer::Now(frame) => output.extend(frame),
                 Answer::Later(mut later) | Answer::Waiting(mut later) => match poll_once(&mut later).await {

@@ -9,6 +9,7 @@ mod background;
 mod checkpoint;
 mod connections;
 pub mod control;
+mod deferred;
 mod drivers;
 mod fetch;
 pub mod fetch_session;
@@ -36,7 +37,7 @@ use crate::quota::{ConnectionLimits, ConnectionQuotas};
 use crate::record::validate::Scratch;
 use crate::rt::file::DirectDisk;
 use crate::rt::mesh::Mesh;
-use crate::rt::sync::{Notify, OneshotSender, Shutdown, oneshot};
+use crate::rt::sync::{Notify, OneshotSender, Semaphore, Shutdown, oneshot};
 use crate::rt::task;
 use crate::types::{DirectoryId, ErrorCode, NodeId, Prng, ShardId, TopicId};
 
@@ -71,6 +72,8 @@ pub struct Shard {
     image: RefCell<Rc<MetadataImage>>,
     partitions: RefCell<HashMap<PartitionId, Rc<Partition>>>,
     validation_scratch: RefCell<Scratch>,
+    /// Appends whose validation takes long: one at a time on a thread of its own.
+    long_validation: Semaphore,
     waiting: RefCell<HashMap<WatchToken, Rc<Notify>>>,
     asked: RefCell<HashMap<RequestId, OneshotSender<ShardReply>>>,
     asked_control: RefCell<HashMap<RequestId, OneshotSender<ControlReply>>>,
@@ -128,6 +131,7 @@ impl Shard {
             image: RefCell::new(Rc::new(MetadataImage::new(""))),
             partitions: RefCell::default(),
             validation_scratch: RefCell::default(),
+            long_validation: Semaphore::new(deferred::LONG_VALIDATIONS_MAX),
             waiting: RefCell::default(),
             asked: RefCell::default(),
             asked_control: RefCell::default(),
@@ -310,6 +314,8 @@ impl Shard {
         loop {
             let (from, messages) = self.mesh.incoming().await;
             for message in messages {
+                // A hop may bring many requests.
+                task::yield_if_needed().await;
                 self.handle(from, message);
             }
         }

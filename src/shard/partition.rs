@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::OwnDir;
+use super::deferred::Lane;
 use super::message::{PartitionError, PartitionId, WatchToken};
 use super::topic_settings::TopicSettings;
 use crate::log::{AcksDurability, Log};
@@ -79,6 +80,8 @@ pub(super) struct Partition {
     /// Why the log is offline, if it is.
     failure: RefCell<Option<String>>,
     end_at_last_look: Cell<Offset>,
+    /// Appends that wait for a later turn.
+    pub(super) lane: Lane,
     /// Notified when the flush task ends.
     flush_ended: Notify,
     /// The partition has a place in the queue of its directory's journal.
@@ -113,6 +116,7 @@ impl Partition {
             watchers: RefCell::default(),
             failure: RefCell::new(None),
             end_at_last_look: Cell::new(Offset::UNKNOWN),
+            lane: Lane::default(),
             flush_ended: Notify::new(),
             is_journal_queued: Cell::new(false),
             unstored_since: Cell::new(None),

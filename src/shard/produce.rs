@@ -2,16 +2,17 @@
 //! for the acknowledgement.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Shard;
+use super::deferred::{Cause, Turn};
 use super::message::{Acks, PartitionError, ProducePart, ProduceParts, Produced};
 use super::partition::{AckLevel, Partition};
 use crate::disk::WriteSync;
 use crate::log::{
     AcksDurability, AppendContext, AppendError, AppendInfo, AppendOrigin, BatchToAppend, LogError,
 };
-use crate::record::validate::{BatchRules, validate_batch};
+use crate::record::validate::{BatchRules, Validated, validate_batch_in_turn};
 use crate::rt::sync::OneshotReceiver;
 use crate::rt::{task, time};
 use crate::types::{ErrorCode, Timestamp};
@@ -20,46 +21,63 @@ use crate::types::{ErrorCode, Timestamp};
 pub struct PendingProduce {
     parts: Vec<PendingPart>,
     deadline: Instant,
+    /// How long what is appended later may take to become durable.
+    timeout: Duration,
 }
 
 enum PendingPart {
     Done(Result<Produced, PartitionError>),
-    Waiting(Produced, OneshotReceiver<Result<(), PartitionError>>),
+    Appended(Appended),
+    /// It has its place among the partition's appends and will be appended in a later turn.
+    Deferred(OneshotReceiver<Result<Appended, PartitionError>>),
+}
+
+/// Records that have their offsets.
+pub(super) struct Appended {
+    produced: Produced,
+    /// The acknowledgement, if one is owed.
+    ack: Option<OneshotReceiver<Result<(), PartitionError>>>,
+}
+
+impl Appended {
+    async fn acknowledged(self, deadline: Instant) -> Result<Produced, PartitionError> {
+        let Some(ack) = self.ack else { return Ok(self.produced) };
+        let left = deadline.saturating_duration_since(time::monotonic_now());
+        match time::timeout(left, ack).await {
+            Ok(Ok(Ok(()))) => Ok(self.produced),
+            Ok(Ok(Err(error))) => Err(error),
+            // The partition went away with the acknowledgement still owed.
+            Ok(Err(_)) => Err(PartitionError::NotLeader),
+            Err(_) => Err(PartitionError::TimedOut),
+        }
+    }
+}
+
+/// What the parts of a produce request have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProduceTerms {
+    pub(super) acks: Acks,
+    pub(super) allows_zstd: bool,
 }
 
 impl PendingProduce {
     /// Waits until every part is as durable as asked for, or has failed.
     pub async fn finish(self) -> Vec<Result<Produced, PartitionError>> {
-        let is_waiting = |part: &PendingPart| matches!(part, PendingPart::Waiting(..));
-        if !self.parts.iter().any(is_waiting) {
-            return self.parts.into_iter().map(PendingPart::into_done).collect();
-        }
         let mut results = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             results.push(match part {
                 PendingPart::Done(result) => result,
-                PendingPart::Waiting(produced, receiver) => {
-                    let left = self.deadline.saturating_duration_since(time::monotonic_now());
-                    match time::timeout(left, receiver).await {
-                        Ok(Ok(Ok(()))) => Ok(produced),
-                        Ok(Ok(Err(error))) => Err(error),
-                        // The partition went away with the acknowledgement still owed.
-                        Ok(Err(_)) => Err(PartitionError::NotLeader),
-                        Err(_) => Err(PartitionError::TimedOut),
-                    }
-                }
+                PendingPart::Appended(appended) => appended.acknowledged(self.deadline).await,
+                // The time for durability begins with the append, as Kafka's does; until then the request's
+                // memory stays accounted for.
+                PendingPart::Deferred(receiver) => match receiver.await {
+                    Ok(Ok(appended)) => appended.acknowledged(time::monotonic_now() + self.timeout).await,
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => Err(PartitionError::NotLeader),
+                },
             });
         }
         results
-    }
-}
-
-impl PendingPart {
-    fn into_done(self) -> Result<Produced, PartitionError> {
-        match self {
-            Self::Done(result) => result,
-            Self::Waiting(..) => panic!("a waiting part was taken for a finished one"),
-        }
     }
 }
 
@@ -68,55 +86,89 @@ impl Shard {
     /// call come after these; [`PendingProduce::finish`] waits for their durability.
     pub fn begin_produce(self: &Rc<Self>, request: ProduceParts) -> PendingProduce {
         let now = time::wall_clock();
-        let parts = request
-            .parts
-            .iter()
-            .map(|part| match self.append(part, &request, now) {
-                Ok(pending) => pending,
-                Err(error) => PendingPart::Done(Err(error)),
-            })
-            .collect();
-        PendingProduce { parts, deadline: time::monotonic_now() + request.timeout }
+        let ProduceParts { acks, timeout, allows_zstd, parts } = request;
+        let terms = ProduceTerms { acks, allows_zstd };
+        let mut turn = Turn::begin();
+        let begin = |part| match self.begin_append(part, terms, now, &mut turn) {
+            Ok(pending) => pending,
+            Err(error) => PendingPart::Done(Err(error)),
+        };
+        let parts = parts.into_iter().map(begin).collect();
+        PendingProduce { parts, deadline: time::monotonic_now() + timeout, timeout }
     }
 
-    fn append(
+    /// Appends, or takes a place behind what the partition has to append already.
+    fn begin_append(
         self: &Rc<Self>,
-        part: &ProducePart,
-        request: &ProduceParts,
+        part: ProducePart,
+        terms: ProduceTerms,
         now: Timestamp,
+        turn: &mut Turn,
     ) -> Result<PendingPart, PartitionError> {
         let partition = self.partition(part.id)?;
+        if turn.is_over() || partition.lane.is_busy() {
+            return Ok(PendingPart::Deferred(self.defer(&partition, part, terms, Cause::TurnIsOver)));
+        }
+        match self.append_in_turn(&partition, &part, terms, now, turn)? {
+            Some(appended) => Ok(PendingPart::Appended(appended)),
+            None => Ok(PendingPart::Deferred(self.defer(&partition, part, terms, Cause::TakesLong))),
+        }
+    }
+
+    /// Appends unless that takes too long for a turn.
+    pub(super) fn append_in_turn(
+        self: &Rc<Self>,
+        partition: &Rc<Partition>,
+        part: &ProducePart,
+        terms: ProduceTerms,
+        now: Timestamp,
+        turn: &mut Turn,
+    ) -> Result<Option<Appended>, PartitionError> {
         partition.check_online()?;
-        let info = self.append_batches(&partition, part, request.allows_zstd, now)?;
+        let rules = BatchRules { allows_zstd: terms.allows_zstd, ..partition.rules() };
+        let validated = {
+            let mut scratch = self.validation_scratch.borrow_mut();
+            let validated = validate_batch_in_turn(&part.records, &rules, now, &mut scratch);
+            turn.charge(part.records.len() + scratch.take_unpacked_bytes());
+            validated.map_err(PartitionError::Invalid)?
+        };
+        match validated {
+            Some(validated) => self.append(partition, part, &validated, terms.acks, now).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn append(
+        self: &Rc<Self>,
+        partition: &Rc<Partition>,
+        part: &ProducePart,
+        validated: &Validated,
+        acks: Acks,
+        now: Timestamp,
+    ) -> Result<Appended, PartitionError> {
+        let info = self.append_batch(partition, part, validated, now)?;
         let produced = Produced {
             base_offset: info.base_offset,
             log_append_time: info.log_append_time,
             log_start_offset: info.log_start_offset,
         };
-        let level = match (request.acks, partition.durability()) {
+        let level = match (acks, partition.durability()) {
             (Acks::None, _) => None,
             (Acks::Leader, _) | (Acks::All, AcksDurability::Written) => Some(AckLevel::Written),
             (Acks::All, AcksDurability::Synced) => Some(AckLevel::Synced),
         };
-        let waiting = level.and_then(|level| partition.await_ack(info.last_offset + 1, level));
-        self.persist(&partition);
-        Ok(match waiting {
-            Some(receiver) => PendingPart::Waiting(produced, receiver),
-            None => PendingPart::Done(Ok(produced)),
-        })
+        let ack = level.and_then(|level| partition.await_ack(info.last_offset + 1, level));
+        self.persist(partition);
+        Ok(Appended { produced, ack })
     }
 
-    fn append_batches(
+    fn append_batch(
         &self,
         partition: &Partition,
         part: &ProducePart,
-        allows_zstd: bool,
+        validated: &Validated,
         now: Timestamp,
     ) -> Result<AppendInfo, PartitionError> {
-        let rules = BatchRules { allows_zstd, ..partition.rules() };
-        let mut scratch = self.validation_scratch.borrow_mut();
-        let validated =
-            validate_batch(&part.records, &rules, now, &mut scratch).map_err(PartitionError::Invalid)?;
         // `KafkaApis.handleProduceRequest`: a batch of a transaction whose request names none. Nobody would
         // ever end the transaction.
         if validated.header.attributes.is_transactional() {
@@ -125,7 +177,7 @@ impl Shard {
                 message: "the batch is transactional, but the request has no transactional id".to_owned(),
             });
         }
-        let batch = BatchToAppend::new(&validated, &part.records);
+        let batch = BatchToAppend::new(validated, &part.records);
         let context =
             AppendContext { leader_epoch: partition.leader_epoch(), origin: AppendOrigin::Client, now };
         partition.log.append(&[batch], context).map_err(append_error)

@@ -18,6 +18,7 @@ mod long_polls;
 mod produce_fetch;
 mod restart;
 mod topics;
+mod turns;
 mod versions;
 mod versions_admin;
 mod versions_groups;

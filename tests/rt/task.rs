@@ -161,3 +161,60 @@ fn a_panic_is_reported_by_join() {
     let error = handle.unwrap().join().unwrap_err();
     assert_eq!(error.to_string(), "the executor broken panicked: on purpose");
 }
+
+/// Tasks that come back together after their yields once ran one behind the other, each for as long as it
+/// liked, before the executor looked at its timers again.
+#[test]
+fn many_tasks_that_yield_together_share_one_slice() {
+    const WORK: Duration = Duration::from_millis(4);
+    const TASKS: usize = 30;
+    let longest = run(|| async {
+        let left = Rc::new(Cell::new(TASKS));
+        for _ in 0..TASKS {
+            let left = Rc::clone(&left);
+            spawn(async move {
+                sleep(Duration::from_millis(1)).await;
+                yield_if_needed().await;
+                let begin = core_time();
+                while core_time() - begin < WORK {}
+                left.set(left.get() - 1);
+            })
+            .detach();
+        }
+        let mut longest = Duration::ZERO;
+        while 0 < left.get() {
+            // What other processes take of the core does not count.
+            let begin = core_time();
+            sleep(Duration::from_micros(100)).await;
+            longest = longest.max(core_time() - begin);
+        }
+        longest
+    });
+    assert!(longest < WORK * TASKS as u32 * 2 / 3, "a timer was {longest:?} late");
+}
+
+/// A task that uses up every slice must not keep another from its turn for ever.
+#[test]
+fn turns_come_in_order_beside_a_task_that_always_works() {
+    run(|| async {
+        let stop = Rc::new(Cell::new(false));
+        for _ in 0..2 {
+            let stop = Rc::clone(&stop);
+            spawn(async move {
+                while !stop.get() {
+                    yield_if_needed().await;
+                    let begin = core_time();
+                    while core_time() - begin < Duration::from_micros(700) {}
+                    yield_now().await;
+                }
+            })
+            .detach();
+        }
+        for _ in 0..100 {
+            yield_if_needed().await;
+            let begin = core_time();
+            while core_time() - begin < Duration::from_micros(600) {}
+        }
+        stop.set(true);
+    });
+}

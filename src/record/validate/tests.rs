@@ -347,3 +347,28 @@ fn bombs_are_too_large() {
     let expected = RecordError::DecompressedTooLarge { max: DECOMPRESSED_BYTES_MAX };
     assert_eq!(error, InvalidBatch::Malformed(expected));
 }
+
+#[test]
+fn a_turn_does_what_the_whole_does_or_says_that_it_is_too_long() {
+    let mut scratch = Scratch::default();
+    let mut in_turn =
+        |batch: &[u8], rules: &BatchRules| validate_batch_in_turn(batch, rules, NOW, &mut scratch);
+    let rules = BatchRules::default();
+    for codec in Codec::ALL {
+        let batch = of_codec(codec);
+        assert_eq!(in_turn(&batch, &rules), validate(&batch, &rules).map(Some), "{codec:?}");
+        let mut broken = batch.to_vec();
+        *broken.last_mut().unwrap() ^= 0xff;
+        let outcome = in_turn(&broken, &rules);
+        assert_eq!(outcome, validate(&broken, &rules).map(Some), "{codec:?}: the checksum tells at once");
+    }
+    assert_eq!(in_turn(&bomb(UNPACKED_IN_TURN_MAX * 2), &rules), Ok(None));
+    assert_eq!(in_turn(&bomb(DECOMPRESSED_BYTES_MAX), &rules), Ok(None));
+    let below = bomb(UNPACKED_IN_TURN_MAX / 2);
+    assert_eq!(in_turn(&below, &rules), validate(&below, &rules).map(Some));
+    let compression = TargetCompression::Codec { codec: Codec::Gzip, level: 6 };
+    assert_eq!(in_turn(&below, &BatchRules { compression, ..rules }), Ok(None), "packing anew takes longer");
+    let unpacked = scratch.take_unpacked_bytes();
+    assert!((UNPACKED_IN_TURN_MAX..10 * UNPACKED_IN_TURN_MAX).contains(&unpacked), "{unpacked} bytes");
+    assert_eq!(scratch.take_unpacked_bytes(), 0);
+}
