@@ -13,7 +13,13 @@ use crate::rt::executor::{self, ExecutorConfig};
 #[derive(Debug, Clone, Args)]
 pub(super) struct ClientArgs {
     /// Brokers to find the cluster through.
-    #[arg(short, long, value_name = "HOST:PORT,...", default_value = "127.0.0.1:9092")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "bootstrap-server",
+        value_name = "HOST:PORT,...",
+        default_value = "127.0.0.1:9092"
+    )]
     pub(super) bootstrap: String,
     /// How long to wait for a connection and for each answer.
     #[arg(long, value_name = "MS", default_value_t = 30_000)]

@@ -6,6 +6,7 @@
 
 mod bench;
 mod client_args;
+mod config;
 mod config_keys;
 mod consume;
 mod dump;
@@ -37,7 +38,7 @@ struct Cli {
 enum Command {
     /// Start the broker.
     Start(start::StartArgs),
-    /// Create, list, describe and delete topics.
+    /// Create, list, describe, change and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
     /// List, describe, seek and delete consumer groups.
@@ -68,6 +69,10 @@ enum LogCommand {
 enum ConfigCommand {
     /// Print every key with its type, default, bounds and meaning.
     Keys(config_keys::KeysArgs),
+    /// Show the configuration of a topic, broker or group.
+    Describe(config::DescribeArgs),
+    /// Change the configuration of a topic, broker or group.
+    Alter(config::AlterArgs),
 }
 
 /// Carries out the process's command line.
@@ -93,6 +98,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Consume(args) => consume::run(args),
         Command::Log(LogCommand::Dump(args)) => dump::run(&args),
         Command::Config(ConfigCommand::Keys(args)) => config_keys::print(&args),
+        Command::Config(ConfigCommand::Describe(args)) => config::describe(args),
+        Command::Config(ConfigCommand::Alter(args)) => config::alter(args),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -1,4 +1,4 @@
-//! `corelog topic`: create, list, describe and delete topics.
+//! `corelog topic`: create, list, describe, change and delete topics.
 
 use std::fmt::Write;
 
@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::client_args::{ClientArgs, on_executor, parse_pair};
+use super::config::{ChangeArgs, change};
 use super::output::print_text;
-use crate::client::admin::{NewTopic, create_topics, delete_topics};
+use crate::client::admin::{NewTopic, create_partitions, create_topics, delete_records, delete_topics};
+use crate::client::configs::ConfigOwner;
 use crate::client::{ClientError, Cluster, PartitionInfo, TopicInfo};
 use crate::types::ErrorCode;
 
@@ -20,6 +22,12 @@ pub(super) enum TopicCommand {
     List(ListArgs),
     /// Show partitions, leaders and replicas.
     Describe(DescribeArgs),
+    /// Change a topic's configuration.
+    Alter(AlterArgs),
+    /// Add partitions to a topic.
+    AddPartitions(AddPartitionsArgs),
+    /// Delete a topic's oldest records.
+    Trim(TrimArgs),
     /// Delete topics and their records.
     Delete(DeleteArgs),
 }
@@ -73,6 +81,61 @@ pub(super) struct DescribeArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct AlterArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The topic's name.
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    #[command(flatten)]
+    changes: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddPartitionsArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The topic's name.
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    /// How many partitions the topic has afterwards.
+    #[arg(short, long, value_name = "COUNT")]
+    partitions: i32,
+    /// Only ask whether the broker would add them.
+    #[arg(long)]
+    validate_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrimArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The topic's name.
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    /// The first offset to keep, or `end` to keep nothing.
+    #[arg(long, value_name = "OFFSET", value_parser = parse_before)]
+    before: i64,
+    /// A partition; all without one.
+    #[arg(short, long, value_name = "PARTITION")]
+    partition: Vec<i32>,
+}
+
+/// `DeleteRecordsRequest.HIGH_WATERMARK`
+const HIGH_WATERMARK: i64 = -1;
+
+fn parse_before(text: &str) -> Result<i64, String> {
+    match text {
+        "end" => Ok(HIGH_WATERMARK),
+        _ => text
+            .parse()
+            .ok()
+            .filter(|&offset| 0 <= offset)
+            .ok_or_else(|| format!("'{text}' is no offset; expected a number of at least 0, or 'end'")),
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     client: ClientArgs,
@@ -90,6 +153,11 @@ pub(super) fn run(command: TopicCommand) -> Result<(), CliError> {
         TopicCommand::Create(args) => create(args).await,
         TopicCommand::List(args) => list(args).await,
         TopicCommand::Describe(args) => describe(args).await,
+        TopicCommand::Alter(args) => {
+            change(&args.client, &ConfigOwner::Topic(args.topic), args.changes).await
+        }
+        TopicCommand::AddPartitions(args) => add_partitions(args).await,
+        TopicCommand::Trim(args) => trim(args).await,
         TopicCommand::Delete(args) => delete(args).await,
     })?;
     print_text(&text)
@@ -115,6 +183,29 @@ async fn create(args: CreateArgs) -> Result<String, CliError> {
             Err(error) => return Err(error.into()),
         };
         text.push_str(&format!("topic {name} {outcome}\n"));
+    }
+    Ok(text)
+}
+
+async fn add_partitions(args: AddPartitionsArgs) -> Result<String, CliError> {
+    let AddPartitionsArgs { client, topic, partitions, validate_only } = args;
+    create_partitions(&client.connect().await?, &topic, partitions, validate_only).await?;
+    let outcome = if validate_only { "could have" } else { "has" };
+    Ok(format!("topic {topic} {outcome} {partitions} partitions\n"))
+}
+
+async fn trim(args: TrimArgs) -> Result<String, CliError> {
+    let cluster = args.client.connect().await?;
+    let topics = cluster.describe(Some(&[&args.topic])).await?;
+    let topic = topics.first().ok_or_else(|| CliError::failed(format!("no topic {}", args.topic)))?;
+    let mut partitions = args.partition;
+    if partitions.is_empty() {
+        partitions = topic.partitions.iter().map(|info| info.partition).collect();
+    }
+    let mut text = String::new();
+    for partition in partitions {
+        let start = delete_records(&cluster, topic, partition, args.before).await?;
+        text.push_str(&format!("{}-{partition} begins at {start}\n", topic.name));
     }
     Ok(text)
 }

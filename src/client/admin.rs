@@ -1,10 +1,14 @@
-//! Creating and deleting topics.
+//! Creating and deleting topics, their partitions and records.
 
-use super::cluster::{Cluster, topic_name};
+use super::cluster::{Cluster, TopicInfo, topic_name};
 use super::error::{ClientError, accepted};
+use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
-use crate::wire::messages::{CreateTopicsRequest, DeleteTopicsRequest, StrBytes};
+use crate::wire::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, StrBytes,
+};
 
 /// How long the broker may take to carry a change out.
 const CHANGE_TIMEOUT_MS: i32 = 30_000;
@@ -74,4 +78,49 @@ pub async fn delete_topics(cluster: &Cluster, topics: &[&str]) -> Result<(), Cli
         accepted(topic.error_code, message, || format!("delete topic {name}"))?;
     }
     Ok(())
+}
+
+/// Adds partitions to a topic until it has `count` of them, or only asks whether they could be added.
+pub async fn create_partitions(
+    cluster: &Cluster,
+    topic: &str,
+    count: i32,
+    validate_only: bool,
+) -> Result<(), ClientError> {
+    let more = CreatePartitionsTopic::default()
+        .with_name(topic_name(topic))
+        .with_count(count)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![more])
+        .with_timeout_ms(CHANGE_TIMEOUT_MS)
+        .with_validate_only(validate_only);
+    let response = cluster.any().call(&request).await?;
+    for result in &response.results {
+        let message = result.error_message.as_ref().map(|message| message.as_str());
+        accepted(result.error_code, message, || format!("add partitions to topic {topic}"))?;
+    }
+    Ok(())
+}
+
+/// Deletes the records of a partition below `before`; -1 for all that are there. Returns the first offset
+/// that is left.
+pub async fn delete_records(
+    cluster: &Cluster,
+    topic: &TopicInfo,
+    partition: i32,
+    before: i64,
+) -> Result<i64, ClientError> {
+    let asked = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(before);
+    let of_topic =
+        DeleteRecordsTopic::default().with_name(topic_name(&topic.name)).with_partitions(vec![asked]);
+    let request =
+        DeleteRecordsRequest::default().with_topics(vec![of_topic]).with_timeout_ms(CHANGE_TIMEOUT_MS);
+    let response = cluster.leader(topic, partition).await?.call(&request).await?;
+    let what = || format!("delete records of {}-{partition}", topic.name);
+    let result = response.topics.iter().flat_map(|of_topic| &of_topic.partitions).next();
+    let result =
+        result.ok_or_else(|| ClientError::Unavailable { what: what(), detail: "no answer".to_owned() })?;
+    accepted(result.error_code, None, what)?;
+    Ok(result.low_watermark)
 }

@@ -7,6 +7,7 @@
 
 pub mod admin;
 mod cluster;
+pub mod configs;
 mod connection;
 pub mod consumer;
 mod error;

@@ -182,3 +182,48 @@ fn partitions_that_do_not_fit_are_refused() {
     assert_eq!(results[0].result.as_ref().unwrap_err().code, ErrorCode::InvalidRequest);
     assert_eq!(partition_count(&driver), 3);
 }
+
+fn update(driver: &mut Driver, feature: &str, level: i16, upgrade_type: UpgradeType) -> Result<(), ApiError> {
+    let updates = vec![FeatureUpdate { feature: feature.to_owned(), level, upgrade_type }];
+    driver.controller.handle_update_features(Token(0), &UpdateFeatures { updates, validate_only: false });
+    match driver.answer() {
+        Response::UpdateFeatures(result) => result,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn features_keep_to_what_every_node_supports() {
+    let mut driver = Driver::with_broker("node.id=1");
+    let invalid = |level: i16, feature: &str, why: &str| {
+        Err(ApiError::new(
+            ErrorCode::InvalidUpdateVersion,
+            format!("Invalid update version {level} for feature {feature}. {why}"),
+        ))
+    };
+    let (up, down) = (UpgradeType::Upgrade, UpgradeType::SafeDowngrade);
+    let end = driver.committed.end_offset();
+    assert_eq!(update(&mut driver, "metadata.version", 30, up), Ok(()));
+    let unsupported = "Local controller 1 does not support this feature.";
+    assert_eq!(update(&mut driver, "nope", 1, up), invalid(1, "nope", unsupported));
+    let range = "Local controller 1 only supports versions 7-30";
+    assert_eq!(update(&mut driver, "metadata.version", 99, up), invalid(99, "metadata.version", range));
+    assert_eq!(
+        update(&mut driver, "metadata.version", 29, up),
+        invalid(
+            29,
+            "metadata.version",
+            "Can't downgrade the version of this feature without setting the upgrade type to either safe or \
+             unsafe downgrade."
+        )
+    );
+    let refused = update(&mut driver, "metadata.version", 25, down).unwrap_err().message;
+    assert_eq!(
+        refused,
+        "Unsupported metadata.version downgrade from 30 to 25. Refusing to perform the requested downgrade \
+         because it might delete metadata information."
+    );
+    assert!(update(&mut driver, "metadata.version", -1, up).is_err());
+    assert!(update(&mut driver, "metadata.version", 30, UpgradeType::Unknown).is_err());
+    assert_eq!(driver.committed.end_offset(), end, "nothing was written");
+}

@@ -38,6 +38,8 @@ pub enum Response {
     CreatePartitions(Vec<CreatePartitionsResult>),
     /// To [`AlterConfigs`]: one entry per resource, in the order of the request.
     AlterConfigs(Vec<AlterConfigsResult>),
+    /// To [`UpdateFeatures`].
+    UpdateFeatures(Result<(), ApiError>),
     /// To [`AllocateProducerIds`].
     AllocateProducerIds(Result<ProducerIdBlock, ApiError>),
     /// To [`RegisterBroker`]: the broker's epoch.
@@ -245,6 +247,39 @@ pub struct AlterConfigsResult {
     pub resource: ConfigResource,
     /// Whether all its changes were made, or why none was.
     pub result: Result<(), ApiError>,
+}
+
+/// Features to be finalized at other levels (UpdateFeatures v0 to v2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UpdateFeatures {
+    /// The features; all of them change, or none.
+    pub updates: Vec<FeatureUpdate>,
+    /// Whether to check everything and change nothing.
+    pub validate_only: bool,
+}
+
+/// The level that one feature is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    /// The feature's name.
+    pub feature: String,
+    /// The level; 0 switches the feature off.
+    pub level: i16,
+    /// Which way the level may go.
+    pub upgrade_type: UpgradeType,
+}
+
+/// Which way a feature's level may go (`FeatureUpdate.UpgradeType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpgradeType {
+    /// Something that Kafka does not name.
+    Unknown,
+    /// Up.
+    Upgrade,
+    /// Down, if no metadata is lost.
+    SafeDowngrade,
+    /// Down, whatever is lost.
+    UnsafeDowngrade,
 }
 
 /// A broker wants a block of producer ids (AllocateProducerIds v0).

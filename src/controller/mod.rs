@@ -66,6 +66,7 @@ mod simulation;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod update_features;
 
 use std::collections::VecDeque;
 

@@ -5,14 +5,16 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, ConsumerGroupDescribeRequest,
-    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, ApiKey,
+    ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
     FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
     JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, SyncGroupRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -199,6 +201,34 @@ impl Server {
             ApiKey::DescribeLogDirs => {
                 let request = decode::<DescribeLogDirsRequest>(body, version)?;
                 later(context, async move { server.describe_log_dirs(request).await })
+            }
+            ApiKey::ElectLeaders => {
+                let request = decode::<ElectLeadersRequest>(body, version)?;
+                Answer::Now(context.encode(&self.elect_leaders(version, request))?)
+            }
+            ApiKey::AlterPartitionReassignments => {
+                let request = decode::<AlterPartitionReassignmentsRequest>(body, version)?;
+                Answer::Now(context.encode(&self.alter_partition_reassignments(request))?)
+            }
+            ApiKey::ListPartitionReassignments => {
+                let request = decode::<ListPartitionReassignmentsRequest>(body, version)?;
+                Answer::Now(context.encode(&self.list_partition_reassignments(&request))?)
+            }
+            ApiKey::AlterReplicaLogDirs => {
+                let request = decode::<AlterReplicaLogDirsRequest>(body, version)?;
+                later(context, async move { server.alter_replica_log_dirs(request).await })
+            }
+            ApiKey::DescribeQuorum => {
+                let request = decode::<DescribeQuorumRequest>(body, version)?;
+                Answer::Now(context.encode(&self.describe_quorum(version, request))?)
+            }
+            ApiKey::UpdateFeatures => {
+                let request = decode::<UpdateFeaturesRequest>(body, version)?;
+                later(context, async move { server.update_features(version, request).await })
+            }
+            ApiKey::UnregisterBroker => {
+                let request = decode::<UnregisterBrokerRequest>(body, version)?;
+                Answer::Now(context.encode(&self.unregister_broker(&request))?)
             }
             ApiKey::DescribeProducers => {
                 let request = decode::<DescribeProducersRequest>(body, version)?;

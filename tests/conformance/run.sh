@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Every client against one broker after the other: starts target/release/corelog (or CORELOG) on a fresh directory,
 # runs the scripts named (all by default), stops the broker, and has Kafka's dump-log read what it left.
-# Usage: run.sh [kcat] [java] [python] [go] [big]
+# Usage: run.sh [kcat] [java] [tools] [python] [go] [big]
 . "$(dirname "$0")/lib.sh"
 corelog=${CORELOG:-$repo/target/release/corelog}
 [ -x "$corelog" ] || { echo "$corelog is missing: cargo build --release" >&2; exit 1; }
 scripts=("$@")
-[ $# -gt 0 ] || scripts=(kcat java python go big)
+[ $# -gt 0 ] || scripts=(kcat java tools python go big)
 
 broker=
 cleanup() { [ -z "$broker" ] || kill -9 "$broker" 2> /dev/null || true; rm -rf "$WORK/data"; }

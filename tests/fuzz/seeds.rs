@@ -75,6 +75,29 @@ fn request(api: &'static ApiRow, api_version: i16) -> Bytes {
         ApiKey::DescribeTopicPartitions => {
             encode_request(&header, &messages::DescribeTopicPartitionsRequest::default())
         }
+        ApiKey::ElectLeaders => encode_request(&header, &messages::ElectLeadersRequest::default()),
+        ApiKey::AlterPartitionReassignments => {
+            encode_request(&header, &messages::AlterPartitionReassignmentsRequest::default())
+        }
+        ApiKey::ListPartitionReassignments => {
+            encode_request(&header, &messages::ListPartitionReassignmentsRequest::default())
+        }
+        ApiKey::AlterReplicaLogDirs => {
+            encode_request(&header, &messages::AlterReplicaLogDirsRequest::default())
+        }
+        ApiKey::DescribeQuorum => encode_request(&header, &messages::DescribeQuorumRequest::default()),
+        ApiKey::UpdateFeatures => encode_request(&header, &messages::UpdateFeaturesRequest::default()),
+        ApiKey::UnregisterBroker => encode_request(&header, &messages::UnregisterBrokerRequest::default()),
+        ApiKey::OffsetCommit => encode_request(&header, &messages::OffsetCommitRequest::default()),
+        ApiKey::OffsetFetch => encode_request(&header, &messages::OffsetFetchRequest::default()),
+        ApiKey::JoinGroup => encode_request(&header, &messages::JoinGroupRequest::default()),
+        ApiKey::Heartbeat => encode_request(&header, &messages::HeartbeatRequest::default()),
+        ApiKey::LeaveGroup => encode_request(&header, &messages::LeaveGroupRequest::default()),
+        ApiKey::SyncGroup => encode_request(&header, &messages::SyncGroupRequest::default()),
+        ApiKey::DescribeGroups => encode_request(&header, &messages::DescribeGroupsRequest::default()),
+        ApiKey::ListGroups => encode_request(&header, &messages::ListGroupsRequest::default()),
+        ApiKey::DeleteGroups => encode_request(&header, &messages::DeleteGroupsRequest::default()),
+        ApiKey::OffsetDelete => encode_request(&header, &messages::OffsetDeleteRequest::default()),
         other => panic!("{other:?} is served and has no seed"),
     };
     frame.expect("a seed has only the fields of its version")

@@ -340,16 +340,18 @@ fn describe_topic(reply: &mut Reply) -> (i16, String, Vec<i32>) {
 #[test]
 fn topics_are_described_page_by_page() {
     let broker = Broker::start(2, &[]);
+    // A client may have had the topic of its coordinator created: pages begin behind it.
+    let first = Some(("a", 0));
     for (name, partitions) in [("a", 2), ("b", 3), ("c", 1)] {
         clients::create_topic(&broker.bootstrap(), name, partitions, &[]);
     }
     let mut wire = Wire::connect(broker.address());
     let text = |name: &str| name.to_owned();
-    let (topics, next) = describe_page(&mut wire, &[], 2_000, None);
+    let (topics, next) = describe_page(&mut wire, &[], 2_000, first);
     assert_eq!(topics, [(0, text("a"), vec![0, 1]), (0, text("b"), vec![0, 1, 2]), (0, text("c"), vec![0])]);
     assert_eq!(next, None);
 
-    let (topics, next) = describe_page(&mut wire, &[], 3, None);
+    let (topics, next) = describe_page(&mut wire, &[], 3, first);
     assert_eq!(topics, [(0, text("a"), vec![0, 1]), (0, text("b"), vec![0])]);
     assert_eq!(next, Some((text("b"), 1)));
     let (topics, next) = describe_page(&mut wire, &[], 2, Some(("b", 1)));
@@ -390,10 +392,13 @@ fn every_shard_shows_its_log_directory() {
                     for _ in 0..reply.compact_len() {
                         let (partition, size, lag, future) =
                             (reply.i32(), reply.i64(), reply.i64(), reply.i8());
-                        assert_eq!((topic.as_str(), lag, future), ("sized", 0, 0));
-                        assert!(0 < size, "partition {partition} has {size} bytes");
-                        partitions.push(partition);
+                        assert_eq!((lag, future), (0, 0), "{topic}-{partition}");
                         reply.skip_tags();
+                        // A client may have had the topic of its coordinator created.
+                        if topic == "sized" {
+                            assert!(0 < size, "partition {partition} has {size} bytes");
+                            partitions.push(partition);
+                        }
                     }
                     reply.skip_tags();
                 }

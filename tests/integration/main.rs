@@ -3,6 +3,7 @@
 //! Each test starts brokers of its own, so tests share nothing and run beside each other.
 
 mod admin;
+mod cli_admin;
 mod connections;
 mod control;
 mod crowd;

@@ -70,6 +70,13 @@ fn decode_all(bytes: &Bytes) {
     decode::<oracle::DescribeProducersRequest>(bytes, 0..=0);
     decode::<oracle::ListConfigResourcesRequest>(bytes, 0..=1);
     decode::<oracle::DescribeTopicPartitionsRequest>(bytes, 0..=0);
+    decode::<oracle::AlterReplicaLogDirsRequest>(bytes, 1..=2);
+    decode::<oracle::ElectLeadersRequest>(bytes, 0..=2);
+    decode::<oracle::AlterPartitionReassignmentsRequest>(bytes, 0..=1);
+    decode::<oracle::ListPartitionReassignmentsRequest>(bytes, 0..=0);
+    decode::<oracle::DescribeQuorumRequest>(bytes, 0..=2);
+    decode::<oracle::UpdateFeaturesRequest>(bytes, 0..=2);
+    decode::<oracle::UnregisterBrokerRequest>(bytes, 0..=0);
 }
 
 proptest! {

@@ -65,6 +65,8 @@ pub(super) fn run(args: &DumpArgs) -> Result<(), CliError> {
             false => Box::new(BufWriter::new(io::stdout().lock())),
         };
         let mut dump = Dump { out, problems: Vec::new(), is_unread: false };
+        // A file that is not there is not being dumped.
+        fs::File::open(path).map_err(|error| unreadable(path, &error))?;
         dump.line(format_args!("Dumping {}", path.display()))?;
         dump_file(path, args, &mut dump)?;
         written(dump.out.flush())?;
@@ -116,9 +118,12 @@ fn dump_file(path: &Path, args: &DumpArgs, dump: &mut Dump<'_>) -> Result<(), Cl
 }
 
 fn read(path: &Path) -> Result<Bytes, CliError> {
-    let bytes = fs::read(path)
-        .map_err(|error| CliError::failed(format!("{}: cannot be read: {error}", path.display())))?;
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     Ok(Bytes::from(bytes))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    CliError::failed(format!("{}: cannot be read: {error}", path.display()))
 }
 
 /// The offset that a file is named after.

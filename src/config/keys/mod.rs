@@ -103,10 +103,11 @@ pub fn is_future_key(name: &str) -> bool {
 pub fn nearest_broker_key(name: &str) -> Option<&'static str> {
     let far = name.len() / 3 + 1;
     broker_keys()
-        .map(|key| (edit_distance(name, key.name), key.name))
+        // A wrong letter is likelier than one too many or too few.
+        .map(|key| (edit_distance(name, key.name), name.len().abs_diff(key.name.len()), key.name))
         .min()
-        .filter(|&(distance, _)| distance < far)
-        .map(|(_, nearest)| nearest)
+        .filter(|&(distance, ..)| distance < far)
+        .map(|(.., nearest)| nearest)
 }
 
 /// Insertions, removals and replacements of bytes that turn one text into the other.
@@ -176,6 +177,7 @@ mod tests {
     #[test]
     fn nearest_key_helps_with_typing_errors() {
         assert_eq!(nearest_broker_key("log.dir"), Some("log.dir"));
+        assert_eq!(nearest_broker_key("log.dirz"), Some("log.dirs"));
         assert_eq!(nearest_broker_key("log.retention.hour"), Some("log.retention.hours"));
         assert_eq!(nearest_broker_key("corelog.cpu"), Some("corelog.cpus"));
         assert_eq!(nearest_broker_key("utterly.different.thing"), None);

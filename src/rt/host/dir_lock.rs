@@ -24,8 +24,8 @@ pub struct DirLock {
 pub fn lock_dir(dir: &Path) -> Result<DirLock, HostError> {
     let name = dir.display().to_string();
     let open = || OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE));
-    let file = fs::create_dir_all(dir).and_then(|()| open());
-    match file.and_then(|file| lock(&file).map(|()| file)) {
+    fs::create_dir_all(dir).map_err(|source| HostError::DirCreate { dir: name.clone(), source })?;
+    match open().and_then(|file| lock(&file).map(|()| file)) {
         Ok(file) => Ok(DirLock { _file: file }),
         Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Err(HostError::DirLocked { dir: name }),
         Err(source) => Err(HostError::DirLock { dir: name, source }),

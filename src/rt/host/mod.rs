@@ -42,6 +42,14 @@ pub enum HostError {
         /// The directory.
         dir: String,
     },
+    /// The log directory is missing and cannot be made.
+    #[error("cannot create the log directory {dir}: {source}: create it for this user, or change `log.dirs`")]
+    DirCreate {
+        /// The directory.
+        dir: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The lock file cannot be used.
     #[error(
         "cannot lock the log directory {dir}: {source}: make it writable for this user or change `log.dirs`"

@@ -18,7 +18,6 @@ use crate::types::{ErrorCode, ShardId};
 type Asked = Option<BTreeMap<String, BTreeSet<i32>>>;
 
 impl Server {
-    /// Every shard is asked, since each knows its own directories only.
     pub(in crate::server) async fn describe_log_dirs(
         &self,
         request: DescribeLogDirsRequest,
@@ -29,6 +28,13 @@ impl Server {
                 .map(|topic| (topic.topic.to_string(), topic.partitions.into_iter().collect()))
                 .collect()
         });
+        let dirs = self.all_log_dirs().await;
+        let results = dirs.into_iter().map(|dir| described_dir(dir, &asked)).collect();
+        DescribeLogDirsResponse::default().with_results(results)
+    }
+
+    /// The directories of every shard, by path; each shard knows its own only.
+    pub(super) async fn all_log_dirs(&self) -> Vec<DescribedLogDir> {
         let shards = (0..self.shard().shard_count()).map(|shard| ShardId(shard as u16));
         let asking: Vec<_> = shards.map(|shard| self.shard().ask(shard, ShardRequest::LogDirs)).collect();
         let mut dirs = Vec::new();
@@ -41,8 +47,7 @@ impl Server {
             }
         }
         dirs.sort_by(|left, right| left.path.cmp(&right.path));
-        let results = dirs.into_iter().map(|dir| described_dir(dir, &asked)).collect();
-        DescribeLogDirsResponse::default().with_results(results)
+        dirs
     }
 }
 

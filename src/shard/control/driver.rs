@@ -344,6 +344,9 @@ impl Control {
                     ControlRequest::AlterConfigs(request) => {
                         self.controller.handle_alter_configs(token, &request);
                     }
+                    ControlRequest::UpdateFeatures(request) => {
+                        self.controller.handle_update_features(token, &request);
+                    }
                     ControlRequest::AllocateProducerIds => {
                         let (broker_id, broker_epoch) = (self.config.node_id, self.broker_epoch);
                         let request = AllocateProducerIds { broker_id, broker_epoch };

@@ -11,7 +11,9 @@ mod meta_log;
 
 use std::path::PathBuf;
 
-use crate::controller::{AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics, Response};
+use crate::controller::{
+    AlterConfigs, CreatePartitions, CreateTopics, DeleteTopics, Response, UpdateFeatures,
+};
 use crate::metadata::MetadataImage;
 use crate::shard::placement::Placement;
 use crate::types::DirectoryId;
@@ -30,6 +32,8 @@ pub enum ControlRequest {
     CreatePartitions(CreatePartitions),
     /// Change the configuration of topics, brokers and groups.
     AlterConfigs(AlterConfigs),
+    /// Finalize features at other levels.
+    UpdateFeatures(UpdateFeatures),
     /// A block of producer ids for the asking shard.
     AllocateProducerIds,
 }

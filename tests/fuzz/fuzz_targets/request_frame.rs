@@ -59,6 +59,31 @@ fn decode(mut frame: Bytes) {
         ApiKey::DescribeTopicPartitions => {
             drop(messages::decode::<messages::DescribeTopicPartitionsRequest>(frame, version))
         }
+        ApiKey::ElectLeaders => drop(messages::decode::<messages::ElectLeadersRequest>(frame, version)),
+        ApiKey::AlterPartitionReassignments => {
+            drop(messages::decode::<messages::AlterPartitionReassignmentsRequest>(frame, version))
+        }
+        ApiKey::ListPartitionReassignments => {
+            drop(messages::decode::<messages::ListPartitionReassignmentsRequest>(frame, version))
+        }
+        ApiKey::AlterReplicaLogDirs => {
+            drop(messages::decode::<messages::AlterReplicaLogDirsRequest>(frame, version))
+        }
+        ApiKey::DescribeQuorum => drop(messages::decode::<messages::DescribeQuorumRequest>(frame, version)),
+        ApiKey::UpdateFeatures => drop(messages::decode::<messages::UpdateFeaturesRequest>(frame, version)),
+        ApiKey::UnregisterBroker => {
+            drop(messages::decode::<messages::UnregisterBrokerRequest>(frame, version))
+        }
+        ApiKey::OffsetCommit => drop(messages::decode::<messages::OffsetCommitRequest>(frame, version)),
+        ApiKey::OffsetFetch => drop(messages::decode::<messages::OffsetFetchRequest>(frame, version)),
+        ApiKey::JoinGroup => drop(messages::decode::<messages::JoinGroupRequest>(frame, version)),
+        ApiKey::Heartbeat => drop(messages::decode::<messages::HeartbeatRequest>(frame, version)),
+        ApiKey::LeaveGroup => drop(messages::decode::<messages::LeaveGroupRequest>(frame, version)),
+        ApiKey::SyncGroup => drop(messages::decode::<messages::SyncGroupRequest>(frame, version)),
+        ApiKey::DescribeGroups => drop(messages::decode::<messages::DescribeGroupsRequest>(frame, version)),
+        ApiKey::ListGroups => drop(messages::decode::<messages::ListGroupsRequest>(frame, version)),
+        ApiKey::DeleteGroups => drop(messages::decode::<messages::DeleteGroupsRequest>(frame, version)),
+        ApiKey::OffsetDelete => drop(messages::decode::<messages::OffsetDeleteRequest>(frame, version)),
         other => panic!("{other:?} is served and not fuzzed"),
     }
 }

@@ -1,0 +1,102 @@
+//! `corelog topic` and `corelog config` against a broker, as a person uses them.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::harness::broker::{Broker, Launch, temporary_directory};
+use crate::harness::clients::{self, TestProducer};
+
+fn corelog(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_corelog")).args(words).output().expect("the program runs")
+}
+
+/// Runs a command that must succeed; what it prints.
+fn says(broker: &Broker, words: &[&str]) -> String {
+    let output = corelog(&[words, &["--bootstrap-server", &broker.bootstrap()]].concat());
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs a command that must fail; what it prints to standard error.
+fn refuses(broker: &Broker, words: &[&str]) -> String {
+    let output = corelog(&[words, &["-b", &broker.bootstrap()]].concat());
+    assert!(!output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+#[test]
+fn topics_are_changed() {
+    let broker = Broker::start(2, &[]);
+    assert_eq!(says(&broker, &["topic", "create", "t", "--partitions", "2"]), "topic t created\n");
+    let more = says(&broker, &["topic", "add-partitions", "t", "--partitions", "3"]);
+    assert_eq!(more, "topic t has 3 partitions\n");
+    let refused = refuses(&broker, &["topic", "add-partitions", "t", "--partitions", "3"]);
+    assert!(refused.contains("INVALID_PARTITIONS (Topic already has 3 partition(s).)"), "{refused}");
+
+    let altered =
+        says(&broker, &["topic", "alter", "t", "retention.ms=5000", "--append", "cleanup.policy=compact"]);
+    assert_eq!(altered, "retention.ms changed\ncleanup.policy changed\n");
+    let described = says(&broker, &["config", "describe", "topic", "t"]);
+    assert_eq!(
+        described,
+        "cleanup.policy=delete,compact\tDYNAMIC_TOPIC_CONFIG\nretention.ms=5000\tDYNAMIC_TOPIC_CONFIG\n"
+    );
+    says(
+        &broker,
+        &["topic", "alter", "t", "--delete", "retention.ms", "--subtract", "cleanup.policy=compact"],
+    );
+    let refused = refuses(&broker, &["topic", "alter", "t", "segment.bytes=1"]);
+    assert!(refused.contains("Value must be at least 1048576"), "{refused}");
+    assert!(refuses(&broker, &["topic", "alter", "t"]).contains("nothing to change"));
+
+    let mut producer = TestProducer::new(&broker.bootstrap(), &[]);
+    (0..30).for_each(|number| _ = producer.send_value("t", number % 3, b"value"));
+    producer.flush_ok();
+    let trimmed = says(&broker, &["topic", "trim", "t", "--before", "4", "--partition", "1"]);
+    assert_eq!(trimmed, "t-1 begins at 4\n");
+    let trimmed = says(&broker, &["topic", "trim", "t", "--before", "end"]);
+    assert_eq!(trimmed, "t-0 begins at 10\nt-1 begins at 10\nt-2 begins at 10\n");
+    assert_eq!(clients::watermarks(&broker.bootstrap(), "t", 2), (10, 10));
+    assert!(refuses(&broker, &["topic", "trim", "t", "--before", "11"]).contains("OFFSET_OUT_OF_RANGE"));
+    assert!(refuses(&broker, &["topic", "trim", "t", "--before", "soon"]).contains("'soon' is no offset"));
+}
+
+#[test]
+fn brokers_and_groups_are_configured() {
+    let broker = Broker::start(1, &[]);
+    let altered = says(&broker, &["config", "alter", "broker", "all", "log.retention.ms=60000"]);
+    assert_eq!(altered, "log.retention.ms changed\n");
+    let all = says(&broker, &["config", "describe", "broker"]);
+    assert_eq!(all, "log.retention.ms=60000\tDYNAMIC_DEFAULT_BROKER_CONFIG\n");
+    let own = says(&broker, &["config", "describe", "broker", "1", "--json"]);
+    let own: serde_json::Value = serde_json::from_str(&own).expect("JSON");
+    let retention = own.as_array().expect("a list").iter().find(|of| of["name"] == "log.retention.ms");
+    assert_eq!(retention.expect("the key")["source"], "DYNAMIC_DEFAULT_BROKER_CONFIG");
+    let validated = says(
+        &broker,
+        &["config", "alter", "group", "g", "share.auto.offset.reset=earliest", "--validate-only"],
+    );
+    assert_eq!(validated, "share.auto.offset.reset could be changed\n");
+    let all = says(&broker, &["config", "describe", "group", "g", "--all"]);
+    assert!(all.contains("share.auto.offset.reset=latest\tDEFAULT_CONFIG\n"), "{all}");
+    let refused = refuses(&broker, &["config", "alter", "broker", "1", "num.partitions=3"]);
+    assert!(refused.contains("Cannot update these configs dynamically: [num.partitions]"), "{refused}");
+}
+
+#[test]
+fn a_log_directory_that_cannot_be_made_is_named() {
+    let directory = temporary_directory();
+    let file = directory.path().join("file");
+    fs::write(&file, "no directory").expect("a file");
+    let (code, output) = Launch::new(&file.join("data"), &directory.path().join("log")).fails();
+    assert_eq!(code, Some(1));
+    assert!(output.contains("cannot create the log directory"), "{output}");
+    assert!(!output.contains("cannot lock"), "{output}");
+}
+
+#[test]
+fn a_dump_of_a_file_that_is_not_there_prints_the_error_only() {
+    let output = corelog(&["log", "dump", "/no/such/00000000000000000000.log"]);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be read"));
+}
