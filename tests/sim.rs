@@ -5,7 +5,7 @@
 //! several times over the same disk. A failure prints its seed;
 //! `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it.
 //!
-//! Three bugs put in by hand must be found: see [`Sabotage`].
+//! Four bugs put in by hand must be found: see [`Sabotage`].
 
 #[path = "sim/harness.rs"]
 mod harness;
@@ -50,9 +50,12 @@ fn check_seeds(seeds: impl Iterator<Item = u64>) {
     }
 }
 
-/// The first seed that shows the bug.
-fn seed_that_finds(sabotage: Sabotage) -> u64 {
-    let found = (0..SEEDS_TO_FIND_A_BUG).find_map(|seed| Some((seed, violation(seed, sabotage)?)));
+/// The first seed that shows the bug, by a violation that says `what`.
+fn seed_that_finds(sabotage: Sabotage, what: &str) -> u64 {
+    let found = (0..SEEDS_TO_FIND_A_BUG).find_map(|seed| {
+        let violation = violation(seed, sabotage)?;
+        violation.contains(what).then_some((seed, violation))
+    });
     let (seed, violation) = found.unwrap_or_else(|| panic!("no seed found {sabotage:?}"));
     println!("{sabotage:?} is found by seed {seed}: {violation}");
     seed
@@ -83,19 +86,26 @@ fn seeds_go_through_every_kind_of_trouble() {
     assert!(10 < total.truncations.min(total.logs_offline), "{total:?}");
     assert!(1_000 < total.journaled, "{total:?}");
     assert!(50 < total.restored.min(total.created_anew), "{total:?}");
+    assert!(50 < total.damaged_snapshots.min(total.damaged_indexes), "{total:?}");
+    assert!(50 < total.partial_walks, "{total:?}");
 }
 
 #[test]
 fn acknowledging_before_the_sync_is_found() {
-    seed_that_finds(Sabotage::AcknowledgeBeforeSync);
+    seed_that_finds(Sabotage::AcknowledgeBeforeSync, "");
 }
 
 #[test]
 fn skipping_the_truncation_of_a_torn_batch_is_found() {
-    seed_that_finds(Sabotage::SkipTruncation);
+    seed_that_finds(Sabotage::SkipTruncation, "");
+}
+
+#[test]
+fn trusting_a_snapshot_of_what_is_not_durable_is_found() {
+    seed_that_finds(Sabotage::SnapshotBeforeSync, "sound is called broken");
 }
 
 #[test]
 fn forgetting_producers_at_recovery_is_found() {
-    seed_that_finds(Sabotage::ForgetProducers);
+    seed_that_finds(Sabotage::ForgetProducers, "");
 }

@@ -2,8 +2,8 @@
 //!
 //! Order of writes, so that a crash at any point leaves a log that recovers:
 //! - a segment's bytes are durable before the next segment's file is created;
-//! - a producer snapshot is written after the bytes it stands for are durable: recovery takes it for the
-//!   proof that they are;
+//! - a producer snapshot is written after the bytes it stands for are durable, with their file's name:
+//!   recovery takes it for the proof that they are;
 //! - indexes are hints: recovery checks them against the log.
 //!
 //! Any failure of a write or sync takes the log offline. It is never repeated as if nothing had happened:
@@ -227,7 +227,13 @@ impl<D: Disk> Flush<'_, D> {
     fn is_front_done(&self, want: WriteSync) -> bool {
         let mut state = self.core.state.borrow_mut();
         let segment = state.open_front();
-        segment.tail.is_empty() && !(want == WriteSync::Data && segment.has_unsynced)
+        let (is_written, is_synced) = (segment.tail.is_empty(), !segment.has_unsynced);
+        if is_written {
+            // A segment that recovery found whole behind one that it closes is news here.
+            let end = segment.staged_end_offset;
+            state.advance_written(end, is_synced);
+        }
+        is_written && (is_synced || want != WriteSync::Data)
     }
 
     fn capture(&self, checkpoint: bool) -> Option<Capture> {
@@ -247,19 +253,25 @@ impl<D: Disk> Flush<'_, D> {
 
     /// The file of the first open segment, opened or created.
     async fn front_file(&self) -> Result<Rc<D::File>, LogError> {
-        let (path, exists) = {
+        let (path, exists, cut_to) = {
             let mut state = self.core.state.borrow_mut();
             let dir = state.dir.clone();
             let segment = state.open_front();
             if let Some(file) = &segment.file {
                 return Ok(file.clone());
             }
-            (file_path(&dir, FileKind::Log, segment.base_offset), segment.exists)
+            let path = file_path(&dir, FileKind::Log, segment.base_offset);
+            (path, segment.exists, segment.must_cut.then_some(segment.written_len))
         };
         let mode = if exists { OpenMode::Write } else { OpenMode::CreateNew };
         let file = Rc::new(self.core.env.disk().open(&path, mode).await?);
+        if let Some(len) = cut_to {
+            file.truncate(len).await?;
+            file.sync_data().await?;
+        }
         let mut state = self.core.state.borrow_mut();
         let segment = state.open_front();
+        segment.must_cut = false;
         segment.file = Some(file.clone());
         segment.exists = true;
         Ok(file)
@@ -338,6 +350,8 @@ impl<D: Disk> Flush<'_, D> {
             (state.dir.clone(), state.open_front().base_offset, next_base, snapshot)
         };
         let snapshot = snapshot.expect("a segment that was rolled has the state at its base");
+        // The snapshot proves that the records before it are durable, and so the name that leads to them.
+        self.sync_name().await?;
         self.write_snapshot(next_base, &snapshot, WriteSync::Data).await?;
         self.core.env.disk().sync_dir(&dir).await?;
         let mut state = self.core.state.borrow_mut();

@@ -105,6 +105,11 @@ impl<E: IndexEntry> GrowingIndex<E> {
         Self { persisted, first_in_memory: persisted, entries: Vec::new(), last }
     }
 
+    /// An index of these entries, none of which count as being on disk.
+    pub(super) fn unpersisted(entries: Vec<E>) -> Self {
+        Self { persisted: 0, first_in_memory: 0, last: entries.last().copied(), entries }
+    }
+
     pub(super) fn count(&self) -> usize {
         self.first_in_memory + self.entries.len()
     }

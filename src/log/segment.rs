@@ -132,6 +132,9 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) is_padded: bool,
     /// Up to here the file was extended ahead with zeros.
     pub(super) prepared_end: u64,
+    /// Behind `written_len` are bytes that recovery did not look at: they go, durably, before the next
+    /// write, or they could follow it as if they had been appended. Then no file is open.
+    pub(super) must_cut: bool,
     pub(super) offset_index: GrowingIndex<OffsetEntry>,
     pub(super) time_index: GrowingIndex<TimeEntry>,
     pub(super) max_timestamp: MaxTimestamp,
@@ -177,6 +180,7 @@ impl<D: Disk> OpenSegment<D> {
             in_flight: Vec::new(),
             is_padded: false,
             prepared_end: 0,
+            must_cut: false,
             offset_index: GrowingIndex::new(),
             time_index: GrowingIndex::new(),
             max_timestamp: MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset },

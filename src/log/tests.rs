@@ -269,7 +269,8 @@ fn a_killed_log_recovers_from_any_recovery_point() {
         let (log, report) = reopen(&disk, small(), unclean(recovery_point));
         assert!(report.truncated.is_none() && report.is_intact(), "{report:?}");
         assert!(recovery_point < 120 || report.scanned_bytes == 0);
-        assert_eq!(log.synced_end_offset(), Offset(120));
+        assert_eq!(log.written_end_offset(), Offset(120));
+        assert!(recovery_point <= log.synced_end_offset().0);
         assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(60));
         assert!(append(&log, &batch(2, 500, idempotent(118))).unwrap().duplicate);
         assert_eq!(append(&log, &batch(2, 500, idempotent(120))).unwrap().base_offset, Offset(120));
@@ -387,9 +388,11 @@ fn zeros_ahead_end_the_log_and_a_trim_removes_them() {
     assert!(log.size_bytes() + 4_096 <= file_len());
     let (log, report) = reopen(&disk, config.clone(), unclean(7));
     assert_eq!((report.truncated, log.staged_end_offset()), (None, Offset(40)));
-    assert_eq!(file_len(), log.size_bytes());
+    // What is behind the end was not looked at: it is gone before anything is written there.
+    let zeros = file_len() - log.size_bytes();
     append(&log, &batch(2, 500, idempotent(40))).unwrap();
     block_on(log.flush(WriteSync::Data)).unwrap();
+    assert!(file_len() - log.size_bytes() < zeros.min(4_096));
     assert!(log.size_bytes() < file_len());
     block_on(log.trim()).unwrap();
     assert!(!log.wants_trim());

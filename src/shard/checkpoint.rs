@@ -3,7 +3,8 @@
 //! Recovery walks every log from its last checkpoint on. A log is checkpointed when it comes first by the
 //! bytes it got since, once all logs of the shard got [`DUE_BYTES`] together; and at least every
 //! `log.flush.offset.checkpoint.interval.ms`, when the checkpoint files are written as well. A log that got
-//! nothing is left alone, and so are files whose contents would be the same.
+//! nothing is left alone, and so are files whose contents would be the same. After a crash the first round
+//! follows the start at once: what was recovered is synced there, and not walked over again.
 
 use std::cmp::Reverse;
 use std::rc::Rc;
@@ -25,21 +26,24 @@ const LEFT_BYTES: u64 = DUE_BYTES / 4;
 /// Logs that are checkpointed side by side.
 const SIDE_BY_SIDE_MAX: usize = 8;
 
-/// How often the shard looks whether its time has come, or its end.
+/// How often, at least, the shard looks whether its end has come.
 const TICK: Duration = Duration::from_secs(1);
+
+/// The least time between two rounds that time makes due.
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl Shard {
     /// Checkpoints logs for as long as the shard lives.
     pub async fn run_checkpoints(self: Rc<Self>) {
         self.started().await;
         let interval = self.config().storage.recovery_point_checkpoint_interval;
+        // After a clean stop, none needs one.
+        self.checkpoint_logs(0).await;
         let mut next = time::monotonic_now() + interval;
-        // What recovery walked over, it would walk over again.
-        let recovered = self.open_partitions().values().map(|of| of.log.bytes_since_checkpoint()).sum();
-        self.count_unchecked(recovered);
         while !self.closing.is_cancelled() {
+            let left = next.saturating_duration_since(time::monotonic_now());
             // Woken or not, both are looked at.
-            let _ = time::timeout(TICK, self.checkpoint_due.wait()).await;
+            let _ = time::timeout(left.clamp(PAUSE, TICK), self.checkpoint_due.wait()).await;
             let now = time::monotonic_now();
             if next <= now {
                 next = now + interval;

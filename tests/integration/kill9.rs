@@ -136,11 +136,15 @@ fn send_until(stop: &AtomicBool, index: usize, producer: &ThreadedProducer<Ledge
 
 /// A journal so small that its files are used again all the time, beside segments that are rarely written.
 const JOURNAL: &[(&str, &str)] = &[
+    CHECKPOINTS_ALWAYS,
     ("corelog.journal.enable", "true"),
     ("corelog.journal.bytes", "4194304"),
     ("corelog.journal.segment.delay.ms", "5000"),
 ];
-const NO_JOURNAL: &[(&str, &str)] = &[("corelog.journal.enable", "false")];
+const NO_JOURNAL: &[(&str, &str)] = &[CHECKPOINTS_ALWAYS, ("corelog.journal.enable", "false")];
+
+/// A kill comes in the middle of a checkpoint, and the next start trusts the one before.
+const CHECKPOINTS_ALWAYS: (&str, &str) = ("log.flush.offset.checkpoint.interval.ms", "20");
 
 fn torture(shards: usize, settings: &[(&str, &str)]) {
     let rounds: u64 = env::var("CORELOG_KILL_ROUNDS").map_or(5, |rounds| rounds.parse().expect("a number"));

@@ -13,7 +13,7 @@ use rdkafka::message::Message;
 use crate::harness::broker::Broker;
 use crate::harness::clients::{self, TestProducer};
 use crate::harness::wire::Wire;
-use crate::harness::{PATIENCE, requests};
+use crate::harness::{PATIENCE, eventually, requests};
 
 /// Produces `count` records to each partition; the values go on from `first`.
 fn fill(broker: &Broker, topic: &str, partitions: i32, first: usize, count: usize) {
@@ -196,6 +196,23 @@ fn what_a_dying_machine_left_half_written_is_cut_off() {
     }
 }
 
+/// Reads a topic's partition 0 up to its end or an error, and returns where that is. No batch is broken.
+fn read_whole_batches(broker: &Broker, topic: &str) -> i64 {
+    let mut wire = Wire::connect(broker.address());
+    let mut offset = 0;
+    loop {
+        let fetched = requests::fetch(&mut wire, topic, 0, offset);
+        for batch in fetched.batches() {
+            let stored = u32::from_be_bytes(batch[17..21].try_into().expect("four bytes"));
+            assert_eq!(stored, crc32c::crc32c(&batch[21..]), "a broken batch was handed out");
+        }
+        let Some(last) = fetched.batches().last().copied() else { break };
+        let base = i64::from_be_bytes(last[..8].try_into().expect("eight bytes"));
+        offset = base + i64::from(i32::from_be_bytes(last[23..27].try_into().expect("four bytes"))) + 1;
+    }
+    offset
+}
+
 #[test]
 fn a_flipped_bit_is_reported_and_never_handed_out() {
     let mut broker = Broker::start(1, &[]);
@@ -212,19 +229,30 @@ fn a_flipped_bit_is_reported_and_never_handed_out() {
     assert!(broker.output().contains(&directory), "the start says nothing of {directory}");
     assert!(broker.output().contains("position"), "the start does not say where");
 
-    let mut wire = Wire::connect(broker.address());
-    let mut offset = 0;
-    loop {
-        let fetched = requests::fetch(&mut wire, "flipped", 0, offset);
-        for batch in fetched.batches() {
-            let stored = u32::from_be_bytes(batch[17..21].try_into().expect("four bytes"));
-            assert_eq!(stored, crc32c::crc32c(&batch[21..]), "a broken batch was handed out");
-        }
-        let Some(last) = fetched.batches().last().copied() else { break };
-        let base = i64::from_be_bytes(last[..8].try_into().expect("eight bytes"));
-        offset = base + i64::from(i32::from_be_bytes(last[23..27].try_into().expect("four bytes"))) + 1;
-    }
+    let offset = read_whole_batches(&broker, "flipped");
     assert!((150..=300).contains(&offset), "{offset} records before the flipped bit were served");
+}
+
+#[test]
+fn what_a_start_does_not_read_is_verified_behind_it() {
+    let mut broker = Broker::start(1, &[("log.flush.offset.checkpoint.interval.ms", "20")]);
+    clients::create_topic(&broker.bootstrap(), "unread", 1, &[]);
+    let mut producer = TestProducer::new(&broker.bootstrap(), &[("batch.num.messages", "10")]);
+    (0..500).for_each(|_| _ = producer.send_value("unread", 0, &[b'x'; 500]));
+    producer.flush_ok();
+    let segment = segments(&broker.data(), "unread-0").pop().expect("a segment");
+    let checkpoint = segment.with_file_name(format!("{:020}.snapshot", 500));
+    eventually("a checkpoint at the end", PATIENCE, || checkpoint.exists().then_some(()));
+    broker.kill();
+    flip_a_bit(&segment, fs::metadata(&segment).expect("the segment").len() / 2);
+    broker.restart();
+    let reported = || broker.output().contains("records that were durable are broken").then_some(());
+    eventually("the report of a broken batch", PATIENCE, reported);
+    assert!(broker.output().contains("first_offset"), "the report does not say what is lost");
+    let offset = read_whole_batches(&broker, "unread");
+    assert!((150..=300).contains(&offset), "{offset} records before the flipped bit were served");
+    let (start, end) = clients::watermarks(&broker.bootstrap(), "unread", 0);
+    assert_eq!((start, end), (0, 500), "what is broken keeps its offsets");
 }
 
 #[test]
@@ -237,7 +265,7 @@ fn old_segments_are_deleted_when_they_may() {
     let mut producer = TestProducer::new(&broker.bootstrap(), &[]);
     (0..6_000).for_each(|_| _ = producer.send_value("short", 0, &[b'x'; 1_000]));
     producer.flush_ok();
-    let start = crate::harness::eventually("old segments are deleted", PATIENCE, || {
+    let start = eventually("old segments are deleted", PATIENCE, || {
         let (start, end) = clients::watermarks(&broker.bootstrap(), "short", 0);
         assert_eq!(end, 6_000);
         (start > 2_000).then_some(start)

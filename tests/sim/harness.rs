@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use corelog::disk::WriteSync;
 use corelog::disk::memory::{Crash, FaultPlan, MemoryDisk, Simulation, block_on, yield_turns};
+use corelog::disk::{Disk, DiskFile, OpenMode, WriteSync};
 use corelog::log::{
     CheckpointedLog, EnvConfig, Fate, Journal, JournalConfig, Log, LogConfig, LogDir, LogEnv,
 };
@@ -42,6 +42,10 @@ pub(crate) struct Coverage {
     pub(crate) journaled: usize,
     pub(crate) restored: usize,
     pub(crate) created_anew: usize,
+    pub(crate) damaged_snapshots: usize,
+    pub(crate) damaged_indexes: usize,
+    /// Starts that read part of what a log's segments hold.
+    pub(crate) partial_walks: usize,
 }
 
 impl std::ops::AddAssign for Coverage {
@@ -58,6 +62,9 @@ impl std::ops::AddAssign for Coverage {
         self.journaled += other.journaled;
         self.restored += other.restored;
         self.created_anew += other.created_anew;
+        self.damaged_snapshots += other.damaged_snapshots;
+        self.damaged_indexes += other.damaged_indexes;
+        self.partial_walks += other.partial_walks;
     }
 }
 
@@ -183,6 +190,9 @@ impl World {
         }
         self.now = simulation.clock().now();
         self.note(end, &logs);
+        if self.sabotage == Sabotage::SnapshotBeforeSync {
+            logs.iter().for_each(|log| self.snapshot_ahead(log));
+        }
         drop(simulation);
         match self.violation.take() {
             Some(violation) => Err(violation),
@@ -391,6 +401,52 @@ impl World {
         stopped.map_err(|error| format!("clean stop: {error}"))
     }
 
+    /// Leaves a producer snapshot, durable and whole, at the written end.
+    fn snapshot_ahead(&self, log: &Log<SabotagedDisk>) {
+        let count = [0; 4];
+        let snapshot = [&[0, 1], &crc32c::crc32c(&count).to_be_bytes()[..], &count].concat();
+        let path = log.dir().join(format!("{:020}.snapshot", log.written_end_offset().0));
+        let _ = block_on(self.disk.inner.replace_file(&path, &snapshot));
+    }
+
+    /// Damages files that recovery has to check before it believes them: offset indexes, which are written
+    /// without a sync, and snapshots, which carry a checksum.
+    fn damage_hints(&mut self) {
+        for partition in &self.partitions {
+            let dir = dir_path().join(partition.topic_partition.dir_name());
+            let Ok(entries) = block_on(self.disk.inner.list(&dir)) else { continue };
+            for entry in entries {
+                let is_index = entry.name.ends_with(".index");
+                if !(is_index || entry.name.ends_with(".snapshot")) || !self.prng.chance(1, 3) {
+                    continue;
+                }
+                let count = if is_index {
+                    &mut self.coverage.damaged_indexes
+                } else {
+                    &mut self.coverage.damaged_snapshots
+                };
+                *count += 1;
+                let path = dir.join(entry.name);
+                let position = self.prng.below(entry.len.max(1));
+                block_on(async {
+                    match self.prng.below(3) {
+                        0 => drop(self.disk.inner.remove_file(&path).await),
+                        1 => {
+                            let file = self.disk.inner.open(&path, OpenMode::Write).await;
+                            let file = file.expect("the file was just listed");
+                            file.truncate(position).await.expect("no faults are planned");
+                        }
+                        _ if entry.len == 0 => {}
+                        _ => {
+                            let bit = self.prng.below(8) as u32;
+                            self.disk.inner.flip_bit(&path, position as usize, bit).expect("it is that long");
+                        }
+                    }
+                });
+            }
+        }
+    }
+
     /// Loses what the end of the incarnation loses, opens the logs again and checks them.
     fn recover(&mut self, end: End) -> Result<OpenLogs, String> {
         let crash = match end {
@@ -399,6 +455,9 @@ impl World {
         };
         self.disk.inner.set_plan(FaultPlan { turns_max: 1, ..FaultPlan::default() });
         self.lose(crash);
+        if self.prng.chance(1, 4) && end != End::CleanStop {
+            self.damage_hints();
+        }
         if self.prng.chance(1, 4) && end != End::CleanStop {
             self.crash_during_recovery();
         }
@@ -473,7 +532,8 @@ impl World {
         if (end == End::CleanStop) != dir.clean_shutdown().is_some() {
             return Err(format!("after {end:?}, the marker says {:?}", dir.clean_shutdown()));
         }
-        for (_, report) in &logs {
+        for (log, report) in &logs {
+            self.coverage.partial_walks += usize::from(report.walked_bytes < log.size_bytes());
             self.coverage.truncations += usize::from(report.truncated.is_some());
             self.coverage.restored += report.restored.batches as usize;
             if end == End::CleanStop && report.restored.batches != 0 {

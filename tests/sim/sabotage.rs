@@ -19,6 +19,8 @@ pub(crate) enum Sabotage {
     SkipTruncation,
     /// Recovery does not rebuild the producer state.
     ForgetProducers,
+    /// A producer snapshot is written before the records it stands for are synced.
+    SnapshotBeforeSync,
 }
 
 /// A disk that can be told to forget truncations.

@@ -53,7 +53,8 @@ impl<D: Disk> Log<D> {
                 break;
             }
         }
-        if self.has_staged() {
+        // What was in the segments already may not be durable there, and the journal ends with the start.
+        if self.has_staged() || self.synced_end_offset() < self.staged_end_offset() {
             self.flush(WriteSync::Data).await?;
         }
         self.release_idle();

@@ -31,7 +31,7 @@ use super::env::LogEnv;
 use super::epoch_cache::EpochCache;
 use super::error::LogError;
 use super::flush::EPOCHS_NAME;
-use super::index::{GrowingIndex, OffsetEntry, TimeEntry, entry_at, valid_entries};
+use super::index::{GrowingIndex, IndexEntry, OffsetEntry, TimeEntry, entry_at, valid_entries};
 use super::log::Log;
 use super::partition_metadata;
 use super::producer_state::{ProducerState, decode_snapshot, read_marker};
@@ -107,6 +107,8 @@ struct Walked {
     len: u64,
     /// Zeros follow up to the end of the block.
     is_padded: bool,
+    /// Zeros follow, and behind them what was not looked at.
+    must_cut: bool,
     /// The file was cut there.
     was_truncated: bool,
     /// What was cut off was not whole; the next segments are to be cut off too.
@@ -130,10 +132,9 @@ impl<D: Disk> Recovery<D> {
             self.env.disk().sync_dir(&self.dir).await?;
         }
         let report = self.report.clone();
-        let must_flush = 1 < open.len() || open.iter().any(|segment| segment.has_unsynced);
+        let wants_closing = 1 < open.len();
         self.install(log, closed, open, end);
-        if must_flush {
-            // What was found may still be on its way to the device, and scanned segments want closing.
+        if wants_closing {
             log.flush(WriteSync::Data).await?;
         }
         log.release_idle();
@@ -191,6 +192,7 @@ impl<D: Disk> Recovery<D> {
         state.written_end_offset = front_end;
         state.synced_end_offset = front_end.min(durable);
         state.stored_end_offset = state.synced_end_offset;
+        state.unsynced_since = (durable < end).then_some(self.now);
         state.checkpointed_offset = durable;
         state.bytes_since_checkpoint = if self.with.clean { 0 } else { self.report.walked_bytes };
         state.producers = self.producers;
@@ -223,11 +225,7 @@ impl<D: Disk> Recovery<D> {
             if let Ok(entries) = decode_snapshot(&contents) {
                 let expiration_ms = self.config.producer_id_expiration_ms;
                 self.producers = ProducerState::from_entries(entries, self.now, expiration_ms);
-                if self.with.recovery_point < offset {
-                    // Its writer may have died before the names were durable, the segment's among them.
-                    self.must_sync_dir |= !self.with.clean;
-                    self.with.recovery_point = offset;
-                }
+                self.with.recovery_point = self.with.recovery_point.max(offset);
                 return Ok(offset);
             }
             // Not synced, or damaged; an older one and more of the log do as well.
@@ -318,6 +316,9 @@ impl<D: Disk> Recovery<D> {
         let path = file_path(&self.dir, FileKind::Log, base);
         let file = self.env.disk().open(&path, OpenMode::Write).await?;
         let start = self.load_indexes(&mut segment, files, &file, replay_from).await?;
+        if next_base.is_some() {
+            self.unindex(&mut segment, files).await?;
+        }
         segment.first_timestamp = FirstTimestamp::NotLoaded;
         let crc_from = match self.with.clean {
             true => CrcFrom::Never,
@@ -337,12 +338,11 @@ impl<D: Disk> Recovery<D> {
         self.report.scanned_bytes += scanner.checked_bytes;
         segment.tail = Tail::new(walked.len);
         segment.set_written(walked.len);
-        segment.is_padded = walked.is_padded;
+        (segment.is_padded, segment.must_cut) = (walked.is_padded, walked.must_cut);
         // Beyond the recovery point, nothing is known to be durable.
         let is_beyond = !self.with.clean && self.with.recovery_point < segment.staged_end_offset;
         segment.has_unsynced = walked.was_truncated || is_beyond;
         segment.is_name_synced = !segment.has_unsynced;
-        segment.file = Some(Rc::new(file));
         Ok(Scanned { segment, is_cut: walked.is_cut })
     }
 
@@ -359,7 +359,8 @@ impl<D: Disk> Recovery<D> {
         // After a clean shutdown, everything was durable.
         let is_complete = self.with.recovery_point <= scanner.expected();
         let is_below = self.with.clean || !is_complete;
-        let mut walked = Walked { len: position, is_padded: false, was_truncated: false, is_cut: false };
+        let mut walked =
+            Walked { len: position, is_padded: false, must_cut: false, was_truncated: false, is_cut: false };
         let cause = match step {
             Step::Batch { .. } => unreachable!("a walk goes on after a batch"),
             Step::End => return Ok(Some(walked)),
@@ -368,7 +369,11 @@ impl<D: Disk> Recovery<D> {
                 return Ok(Some(walked));
             }
             Step::Padding => None,
-            Step::Zeros if is_last && is_complete => None,
+            Step::Zeros if is_last && is_complete => {
+                // As a busy log is left by a kill: cutting it now would cost the start a sync per log.
+                (walked.is_padded, walked.must_cut) = (true, true);
+                return Ok(Some(walked));
+            }
             Step::Zeros => Some("expected a batch, found zeros".to_owned()),
             Step::Broken { cause } => Some(cause),
         };
@@ -386,6 +391,7 @@ impl<D: Disk> Recovery<D> {
             walked.is_cut = true;
         }
         file.truncate(position).await?;
+        file.sync_data().await?;
         walked.was_truncated = true;
         Ok(Some(walked))
     }
@@ -451,6 +457,20 @@ impl<D: Disk> Recovery<D> {
         Ok(position)
     }
 
+    /// Has the indexes of a segment that is closed anew written as a whole. A crash midway must not leave
+    /// them half written and trusted, as they are where the recovery point is behind the segment: the offset
+    /// index goes first, durably, and is written last.
+    async fn unindex(&self, segment: &mut OpenSegment<D>, files: SegmentFiles) -> Result<(), LogError> {
+        let base = segment.base_offset;
+        let offsets = self.index_file(FileKind::OffsetIndex, base, files.offset_index_len).await?;
+        let times = self.index_file(FileKind::TimeIndex, base, files.time_index_len).await?;
+        segment.offset_index = entries_before(&offsets, segment.offset_index.count());
+        segment.time_index = entries_before(&times, segment.time_index.count());
+        let path = file_path(&self.dir, FileKind::OffsetIndex, base);
+        super::flush::remove_if_there(self.env.disk(), &path).await?;
+        Ok(self.env.disk().sync_dir(&self.dir).await?)
+    }
+
     async fn index_file(&self, kind: FileKind, base: Offset, len: Option<u64>) -> Result<Vec<u8>, LogError> {
         match len {
             None | Some(0) => Ok(Vec::new()),
@@ -504,6 +524,11 @@ pub(super) async fn skip_broken<F: DiskFile>(
     };
     let bytes = scanner.position() - position;
     Ok(BrokenRange { file, position, bytes, first_offset, end_offset, cause })
+}
+
+/// The first `count` entries, to be written again.
+fn entries_before<E: IndexEntry>(bytes: &[u8], count: usize) -> GrowingIndex<E> {
+    GrowingIndex::unpersisted((0..count).map(|index| entry_at(bytes, index)).collect())
 }
 
 /// How many of the first `count` indexes satisfy `holds`, which must hold for a prefix.

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
-use crate::disk::{Disk, DiskFile, OpenMode, WriteSync};
+use crate::disk::{BLOCK, Disk, DiskBuf, DiskFile, OpenMode, WriteSync};
+use crate::log::segment::padded_buf;
 use crate::log::tests::{
-    NOW, PARENT, append, batch, create, expected, idempotent, read_all, reopen, small, unclean,
+    NOW, PARENT, append, batch, create, expected, filled, idempotent, read_all, reopen, small, unclean,
 };
 use crate::log::{Log, LogConfig};
-use crate::types::{Offset, Timestamp};
+use crate::record::batch::{set_base_offset, set_partition_leader_epoch};
+use crate::record::builder::BatchFields;
+use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// Batches of two records each.
 const BATCHES: i32 = 60;
@@ -44,10 +47,12 @@ fn checkpointed() -> MemoryDisk {
     disk
 }
 
-/// The log is as it was, whatever was read of it.
+/// The log is as it was, whatever was read of it; what no checkpoint covers is synced when it is asked for.
 fn check_whole(log: &Log<MemoryDisk>) {
     let end = Offset(i64::from(2 * BATCHES));
-    assert_eq!((log.staged_end_offset(), log.synced_end_offset()), (end, end));
+    assert_eq!((log.staged_end_offset(), log.written_end_offset()), (end, end));
+    assert!(log.synced_end_offset() < end && log.needs_checkpoint());
+    assert_eq!(block_on(log.flush(WriteSync::Data)).unwrap().synced_end_offset, end);
     assert_eq!(read_all(log, Offset::ZERO, 3_000), expected(BATCHES));
     let first = block_on(log.offset_for_timestamp(NOW, end)).unwrap().unwrap();
     assert_eq!((first.offset, first.timestamp), (Offset::ZERO, NOW));
@@ -163,4 +168,53 @@ fn an_index_that_points_elsewhere_is_built_anew() {
     let (log, report) = reopen(&disk, one_segment(), unclean(100));
     assert_eq!((report.rebuilt_indexes, report.walked_bytes), (1, BATCHES as u64 * batch_len()));
     check_whole(&log);
+}
+
+/// A batch of one record and exactly `len` bytes.
+fn batch_of_len(len: usize) -> bytes::Bytes {
+    let plain = BatchFields::default;
+    let value_len = (0..len).find(|value_len| batch(1, *value_len, plain()).len() == len);
+    batch(1, value_len.expect("every length is the length of some batch"), plain())
+}
+
+#[test]
+fn what_lies_behind_zeros_does_not_come_back_when_they_are_filled() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk, one_segment());
+    append(&log, &batch_of_len(1_000)).unwrap();
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    drop(log);
+    // Two writes were under way when the machine stopped; the device had the second one only.
+    let (lost_len, stale_at) = (4 * BLOCK - 1_000, 4 * BLOCK);
+    let mut stale = batch_of_len(500).to_vec();
+    set_base_offset(&mut stale, Offset(2));
+    set_partition_leader_epoch(&mut stale, LeaderEpoch(4));
+    block_on(async {
+        let file = disk.open(&file("00000000000000000000.log"), OpenMode::Write).await.unwrap();
+        let stale = padded_buf(&disk, &stale).freeze();
+        file.write_at(stale, stale_at as u64, WriteSync::Data).await.unwrap();
+    });
+    let (log, report) = reopen(&disk, one_segment(), unclean(0));
+    assert_eq!((log.staged_end_offset(), report.truncated), (Offset(1), None));
+    append(&log, &batch_of_len(lost_len)).unwrap();
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    drop(log);
+    let (log, _) = reopen(&disk, one_segment(), unclean(0));
+    assert_eq!(read_all(&log, Offset::ZERO, 1 << 20), [(0, 1), (1, 1)]);
+}
+
+#[test]
+fn a_segment_that_is_whole_is_read_behind_one_that_is_closed_anew() {
+    // Without any snapshot, closed segments are walked for the producers in them, and closed again.
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    drop(filled(&disk, BATCHES));
+    for entry in block_on(disk.list(&file(""))).unwrap() {
+        if entry.name.ends_with(".snapshot") {
+            truncate(&disk, &file(&entry.name), 0);
+        }
+    }
+    let (log, report) = reopen(&disk, small(), unclean(2 * i64::from(BATCHES)));
+    assert_eq!((report.walked_bytes, report.scanned_bytes), (log.size_bytes(), 0));
+    assert_eq!(log.written_end_offset(), Offset(i64::from(2 * BATCHES)));
+    assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(BATCHES));
 }
