@@ -64,6 +64,9 @@ pub struct BatchBuilder {
     last_offset_delta: i32,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
+    delete_horizon: Option<Timestamp>,
+    /// The last offset delta to write, where it is not the last record's.
+    kept_last_offset_delta: Option<i32>,
 }
 
 impl BatchBuilder {
@@ -76,7 +79,23 @@ impl BatchBuilder {
             last_offset_delta: -1,
             base_timestamp: Timestamp::NONE,
             max_timestamp: Timestamp::NONE,
+            delete_horizon: None,
+            kept_last_offset_delta: None,
         }
+    }
+
+    /// Has the batch carry the time from which on compaction may remove its tombstones and markers
+    /// (KIP-534). It takes the place of the base timestamp, so it is to be set before the first record.
+    pub fn set_delete_horizon(&mut self, horizon: Timestamp) {
+        assert_eq!(self.record_count, 0, "timestamps count from the horizon");
+        self.delete_horizon = Some(horizon);
+        self.base_timestamp = horizon;
+    }
+
+    /// Has the batch end at this offset although its last records are gone, as compaction leaves it: the
+    /// last sequence number follows from it.
+    pub fn keep_last_offset_delta(&mut self, last_offset_delta: i32) {
+        self.kept_last_offset_delta = Some(last_offset_delta);
     }
 
     /// Adds a record at the next offset.
@@ -100,15 +119,31 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[HeaderRef<'_>],
     ) {
+        let timestamp_delta = self.account(offset_delta, timestamp);
+        put_record(&mut self.bytes, timestamp_delta, offset_delta, key, value, headers);
+    }
+
+    /// Adds a record whose key, value and headers are encoded already ([`raw`](super::raw)).
+    pub fn append_encoded(&mut self, offset_delta: i32, timestamp: Timestamp, fields: &[u8]) {
+        let timestamp_delta = self.account(offset_delta, timestamp);
+        let deltas_len = varlong_len(timestamp_delta) + varlong_len(offset_delta.into());
+        put_varlong(&mut self.bytes, (1 + deltas_len + fields.len()) as i64);
+        self.bytes.push(0);
+        put_varlong(&mut self.bytes, timestamp_delta);
+        put_varlong(&mut self.bytes, offset_delta.into());
+        self.bytes.extend_from_slice(fields);
+    }
+
+    /// Counts a record in; its timestamp delta.
+    fn account(&mut self, offset_delta: i32, timestamp: Timestamp) -> i64 {
         assert!(self.last_offset_delta < offset_delta, "offsets grow within a batch");
-        if self.record_count == 0 {
+        if self.record_count == 0 && self.delete_horizon.is_none() {
             self.base_timestamp = timestamp;
         }
-        let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        put_record(&mut self.bytes, timestamp_delta, offset_delta, key, value, headers);
         self.record_count += 1;
         self.last_offset_delta = offset_delta;
         self.max_timestamp = self.max_timestamp.max(timestamp);
+        timestamp.0.wrapping_sub(self.base_timestamp.0)
     }
 
     /// Records appended so far.
@@ -148,8 +183,9 @@ impl BatchBuilder {
                 .with_compression(fields.codec)
                 .with_timestamp_type(fields.timestamp_type)
                 .with_transactional(fields.is_transactional)
-                .with_control(fields.is_control),
-            last_offset_delta: self.last_offset_delta,
+                .with_control(fields.is_control)
+                .with_delete_horizon(self.delete_horizon.is_some()),
+            last_offset_delta: self.kept_last_offset_delta.unwrap_or(self.last_offset_delta),
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
             producer_id: fields.producer_id,

@@ -5,7 +5,8 @@
 //! the base offset and the leader epoch, fetches hand the same bytes out. This module reads and writes
 //! them; it knows nothing of files, requests or partitions.
 //!
-//! Reading order: [`batch`] (the 61-byte header), [`records`] (what is inside), [`compression`],
+//! Reading order: [`batch`] (the 61-byte header), [`records`] and [`raw`] (what is inside),
+//! [`compression`],
 //! [`builder`], [`validate`] (what a leader accepts from a producer).
 
 pub mod batch;
@@ -13,6 +14,7 @@ pub mod builder;
 pub mod compression;
 pub mod control;
 mod error;
+pub mod raw;
 pub mod records;
 pub mod validate;
 mod varint;

@@ -75,6 +75,11 @@ impl Attributes {
         self.with_bit(Self::CONTROL, control)
     }
 
+    /// The same with the bit set or cleared that makes the base timestamp a delete horizon.
+    pub fn with_delete_horizon(self, has_horizon: bool) -> Self {
+        self.with_bit(Self::DELETE_HORIZON, has_horizon)
+    }
+
     fn with_bit(self, bit: i16, set: bool) -> Self {
         let cleared = self.0 & Self::KNOWN & !bit;
         Self(if set { cleared | bit } else { cleared })

@@ -130,6 +130,12 @@ impl BatchHeader {
         (unwrapped & i64::from(i32::MAX)) as i32
     }
 
+    /// From when on compaction may remove the batch's tombstones or marker (KIP-534); `None` when no
+    /// compaction has decided it yet.
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
+    }
+
     /// The timestamp of a record with this delta.
     pub fn timestamp_of(&self, timestamp_delta: i64) -> Timestamp {
         match self.attributes.timestamp_type() {
