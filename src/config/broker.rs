@@ -98,6 +98,8 @@ pub struct ShardsConfig {
 /// Timers and memory of the storage.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
+    /// `log.initial.task.delay.ms`.
+    pub initial_task_delay: Duration,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
     /// `log.flush.offset.checkpoint.interval.ms`.
@@ -106,6 +108,8 @@ pub struct StorageConfig {
     pub log_start_checkpoint_interval: Duration,
     /// `replica.high.watermark.checkpoint.interval.ms`.
     pub high_watermark_checkpoint_interval: Duration,
+    /// Compaction.
+    pub cleaner: CleanerConfig,
     /// `corelog.cache.bytes`, per shard.
     pub cache_bytes: usize,
     /// `corelog.fetch.sendfile`.
@@ -129,6 +133,21 @@ pub struct JournalSettings {
     pub bypass_bytes: usize,
     /// `corelog.journal.segment.delay.ms`.
     pub segment_delay: Duration,
+}
+
+/// How compaction goes about its work. Amounts are for all shards together.
+#[derive(Debug, Clone, Copy)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enable: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`.
+    pub dedupe_buffer_bytes: usize,
+    /// `log.cleaner.io.buffer.load.factor`, above 0 and at most 1.
+    pub load_factor: f64,
+    /// `log.cleaner.io.max.bytes.per.second`, reads and writes together.
+    pub io_bytes_per_second_max: f64,
 }
 
 /// What a topic is created with, and whether it can be.
@@ -237,10 +256,12 @@ impl BrokerConfig {
 
 fn storage(settings: &Settings) -> StorageConfig {
     StorageConfig {
+        initial_task_delay: millis(settings, "log.initial.task.delay.ms"),
         retention_check_interval: millis(settings, "log.retention.check.interval.ms"),
         recovery_point_checkpoint_interval: millis(settings, "log.flush.offset.checkpoint.interval.ms"),
         log_start_checkpoint_interval: millis(settings, "log.flush.start.offset.checkpoint.interval.ms"),
         high_watermark_checkpoint_interval: millis(settings, "replica.high.watermark.checkpoint.interval.ms"),
+        cleaner: cleaner(settings),
         cache_bytes: settings.size("corelog.cache.bytes"),
         sends_files: settings.boolean("corelog.fetch.sendfile"),
         staged_bytes_max: settings.size("corelog.staged.bytes.max"),
@@ -255,6 +276,16 @@ fn journal(settings: &Settings) -> JournalSettings {
         bytes: settings.size("corelog.journal.bytes") as u64,
         bypass_bytes: settings.size("corelog.journal.bypass.bytes"),
         segment_delay: millis(settings, "corelog.journal.segment.delay.ms"),
+    }
+}
+
+fn cleaner(settings: &Settings) -> CleanerConfig {
+    CleanerConfig {
+        enable: settings.boolean("log.cleaner.enable"),
+        backoff: millis(settings, "log.cleaner.backoff.ms"),
+        dedupe_buffer_bytes: usize::try_from(settings.integer("log.cleaner.dedupe.buffer.size")).unwrap_or(0),
+        load_factor: settings.double("log.cleaner.io.buffer.load.factor").clamp(0.01, 1.0),
+        io_bytes_per_second_max: settings.double("log.cleaner.io.max.bytes.per.second").max(1.0),
     }
 }
 

@@ -20,7 +20,9 @@ mod settings;
 mod source;
 mod topic;
 
-pub use broker::{BrokerConfig, JournalSettings, NetworkConfig, ShardsConfig, StorageConfig, TopicCreation};
+pub use broker::{
+    BrokerConfig, CleanerConfig, JournalSettings, NetworkConfig, ShardsConfig, StorageConfig, TopicCreation,
+};
 pub use cpus::CpuList;
 pub use describe::{ConfigSynonym, DescribedConfig};
 pub use dynamic::{DynamicLayers, DynamicOverrides, DynamicScope};

@@ -146,6 +146,14 @@ impl Settings {
         usize::try_from(self.integer(name)).unwrap_or_else(|_| unreachable!("{name} is bounded by 0"))
     }
 
+    /// The value of a `DOUBLE` that has a default.
+    pub(super) fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Some(Value::Double(value)) => value,
+            other => unreachable!("{name} has a DOUBLE default, found {other:?}"),
+        }
+    }
+
     /// The entries of a `LIST`; `None` when it is null.
     pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
         match self.value(name) {

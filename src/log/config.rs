@@ -22,7 +22,7 @@ pub struct CleanupPolicy {
 }
 
 /// A log's configuration. Sizes in bytes, times in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment is rolled before it would grow beyond. At most `i32::MAX`.
     pub segment_bytes: u32,
@@ -54,6 +54,14 @@ pub struct LogConfig {
     pub message_timestamp_after_max_ms: i64,
     /// `cleanup.policy`
     pub cleanup_policy: CleanupPolicy,
+    /// `delete.retention.ms`: how long tombstones and transaction markers outlive the first cleaning.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: the age a record reaches before it may be cleaned away.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: the age at which a record makes a cleaning due; `i64::MAX` for never.
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`: the part of the bytes, 0 to 1, that makes a cleaning due.
+    pub min_cleanable_dirty_ratio: f64,
     /// `preallocate`. Accepted for compatibility: segments grow as they are written.
     pub preallocate: bool,
     /// `compression.type`
@@ -62,6 +70,17 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// `corelog.acks.durability`
     pub durability: AcksDurability,
+}
+
+impl LogConfig {
+    /// The age at which a segment is rolled (`LogConfig.maxSegmentMs`): a record that has to be cleaned by
+    /// then must not be in the active segment.
+    pub(super) fn segment_ms_max(&self) -> i64 {
+        match self.cleanup_policy.compact && 0 < self.max_compaction_lag_ms {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
 }
 
 impl Default for LogConfig {
@@ -84,6 +103,10 @@ impl Default for LogConfig {
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: 60 * 60 * 1_000,
             cleanup_policy: CleanupPolicy { delete: true, compact: false },
+            delete_retention_ms: DAY_MS,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
             preallocate: false,
             compression: TargetCompression::Producer,
             producer_id_expiration_ms: DAY_MS,

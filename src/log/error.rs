@@ -130,6 +130,21 @@ pub enum ReadError {
     /// The disk refused the read.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The segment was deleted or compacted meanwhile. The methods of the log start over; none returns it.
+    #[error("the segment was replaced while it was read")]
+    Replaced,
+}
+
+impl ReadError {
+    /// The same of a read of a whole file, under maintenance: nothing is out of range, nothing is replaced.
+    pub(super) fn into_log_error(self) -> LogError {
+        match self {
+            Self::Disk(error) => LogError::Disk(error),
+            Self::Corrupt { file, position, reason } => LogError::Corrupt { file, position, reason },
+            Self::Offline { cause } => LogError::Offline { cause },
+            Self::OutOfRange { .. } | Self::Replaced => unreachable!("a read under maintenance: {self}"),
+        }
+    }
 }
 
 impl From<LogError> for ReadError {

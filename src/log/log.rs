@@ -9,6 +9,8 @@ use crate::disk::{Disk, WriteSync};
 use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicId, TopicPartition};
 
 use super::append::{AppendContext, AppendInfo, BatchToAppend};
+use super::block_cache::FileId;
+use super::compaction::{CleanError, CleanReport, Cleanable, CleanerLimits};
 use super::config::LogConfig;
 use super::env::LogEnv;
 use super::epoch_cache::EpochCache;
@@ -21,7 +23,7 @@ use super::read::{OutcomeToSend, ReadOutcome, TimestampOffset};
 use super::read_ahead::ReadAhead;
 use super::recovery::{BrokenRange, OpenWith, RecoveryReport};
 use super::retention::DeletedSegment;
-use super::segment::{ClosedSegment, OpenSegment};
+use super::segment::{ClosedSegment, OpenSegment, SegmentIds, SegmentView};
 use super::verify::VerifyReport;
 
 /// Ends of flushes that are remembered with their positions.
@@ -45,6 +47,38 @@ pub(super) struct Core<D: Disk> {
     /// Not borrowed across an await.
     pub(super) state: RefCell<State<D>>,
     pub(super) is_flushing: Cell<bool>,
+    pub(super) maintenance: Cell<Maintenance>,
+    /// The log file of a segment whose name is on its way.
+    pinned: RefCell<Option<(SegmentIds, Rc<D::File>)>>,
+}
+
+/// Whether closed segments are being deleted or replaced; one such work at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maintenance {
+    Idle,
+    Running,
+    /// It is to end soon.
+    Aborted,
+}
+
+/// Holds a log's maintenance.
+pub(super) struct MaintenanceGuard<'a, D: Disk>(&'a Core<D>);
+
+impl<'a, D: Disk> MaintenanceGuard<'a, D> {
+    /// Begins; `None` while another goes on.
+    pub(super) fn begin(core: &'a Core<D>) -> Option<Self> {
+        let is_idle = core.maintenance.get() == Maintenance::Idle;
+        is_idle.then(|| {
+            core.maintenance.set(Maintenance::Running);
+            Self(core)
+        })
+    }
+}
+
+impl<D: Disk> Drop for MaintenanceGuard<'_, D> {
+    fn drop(&mut self) {
+        self.0.maintenance.set(Maintenance::Idle);
+    }
 }
 
 /// What changes in a log. `log_start <= synced_end <= written_end <= staged_end`, and
@@ -142,9 +176,10 @@ impl<D: Disk> State<D> {
         }
     }
 
-    /// Bytes of the segments before the open ones.
-    fn closed_len(&self) -> u64 {
-        self.closed.iter().map(|segment| segment.view.len).sum()
+    /// Bytes of all segments, staged ones included.
+    pub(super) fn staged_len(&self) -> u64 {
+        let closed: u64 = self.closed.iter().map(|segment| segment.view.len).sum();
+        closed + self.open.iter().map(OpenSegment::staged_len).sum::<u64>()
     }
 
     /// About where in the log, in bytes from its first segment, the batch of `offset` begins.
@@ -179,6 +214,32 @@ impl<D: Disk> Core<D> {
             None => Ok(()),
             Some(cause) => Err(LogError::Offline { cause: cause.clone() }),
         }
+    }
+
+    pub(super) fn is_maintenance_aborted(&self) -> bool {
+        self.maintenance.get() == Maintenance::Aborted
+    }
+
+    /// Keeps a file open for readers until its name is right.
+    pub(super) fn pin(&self, ids: SegmentIds, file: Rc<D::File>) {
+        *self.pinned.borrow_mut() = Some((ids, file));
+    }
+
+    pub(super) fn unpin(&self) {
+        self.pinned.borrow_mut().take();
+    }
+
+    /// The pinned file, if it is this segment's.
+    pub(super) fn pinned_file(&self, log: FileId) -> Option<Rc<D::File>> {
+        self.pinned.borrow().as_ref().filter(|(ids, _)| ids.log == log).map(|(_, file)| file.clone())
+    }
+
+    /// Whether the segment is still the one at its offset, so that its names lead to its files.
+    pub(super) fn is_current(&self, view: &SegmentView) -> bool {
+        let state = self.state.borrow();
+        let closed = state.closed.binary_search_by_key(&view.base_offset, |segment| segment.view.base_offset);
+        closed.is_ok_and(|index| state.closed[index].view.ids.log == view.ids.log)
+            || state.open.iter().any(|segment| segment.ids.log == view.ids.log)
     }
 
     /// Ends all writing after a failure. The first cause is kept.
@@ -250,6 +311,8 @@ impl<D: Disk> Log<D> {
             topic_id,
             state: RefCell::new(state),
             is_flushing: Cell::new(false),
+            maintenance: Cell::new(Maintenance::Idle),
+            pinned: RefCell::new(None),
         };
         Self { core: Rc::new(core) }
     }
@@ -346,6 +409,7 @@ impl<D: Disk> Log<D> {
     /// Ends reading and writing; the directory is about to be renamed.
     pub(super) fn close_for_deletion(&self) {
         assert!(!self.core.is_flushing.get(), "no flush while {} is deleted", self.core.topic_partition);
+        assert!(!self.is_under_maintenance(), "no cleaning while {} is deleted", self.core.topic_partition);
         self.core.take_offline("the log was deleted".to_owned());
         let mut state = self.core.state.borrow_mut();
         state.is_deleted = true;
@@ -438,7 +502,7 @@ impl<D: Disk> Log<D> {
         max_bytes: usize,
         min_one: bool,
     ) -> Result<ReadOutcome, ReadError> {
-        super::read::read(&self.core, from, upto, max_bytes, min_one).await
+        until_current(async || super::read::read(&self.core, from, upto, max_bytes, min_one).await).await
     }
 
     /// As [`Self::read`], for bytes that go to a socket: what the page cache holds is named, not read.
@@ -449,7 +513,8 @@ impl<D: Disk> Log<D> {
         max_bytes: usize,
         min_one: bool,
     ) -> Result<OutcomeToSend, ReadError> {
-        super::read::read_to_send(&self.core, from, upto, max_bytes, min_one).await
+        until_current(async || super::read::read_to_send(&self.core, from, upto, max_bytes, min_one).await)
+            .await
     }
 
     /// About how many bytes the batches from `from` to `upto` have; exact at the ends of recent flushes.
@@ -468,12 +533,13 @@ impl<D: Disk> Log<D> {
         timestamp: Timestamp,
         upto: Offset,
     ) -> Result<Option<TimestampOffset>, ReadError> {
-        super::time_lookup::offset_for_timestamp(&self.core, timestamp, upto).await
+        until_current(async || super::time_lookup::offset_for_timestamp(&self.core, timestamp, upto).await)
+            .await
     }
 
     /// The first record below `upto` with the highest timestamp (ListOffsets -3).
     pub async fn max_timestamp_offset(&self, upto: Offset) -> Result<Option<TimestampOffset>, ReadError> {
-        super::time_lookup::max_timestamp_offset(&self.core, upto).await
+        until_current(async || super::time_lookup::max_timestamp_offset(&self.core, upto).await).await
     }
 
     /// The last epoch that is not after `epoch`, and its end offset; `UNKNOWN` for both when this log
@@ -520,9 +586,64 @@ impl<D: Disk> Log<D> {
     }
 
     /// Deletes closed segments past the retention limits whose records are all below `upto`. Returns how
-    /// many; their files are renamed and go with a later [`Log::remove_deleted`].
+    /// many; their files are renamed and go with a later [`Log::remove_deleted`]. When the active segment is
+    /// past them too, a roll is staged: the next call after the next flush deletes it. Does nothing while
+    /// the log is cleaned.
     pub async fn enforce_retention(&self, now: Timestamp, upto: Offset) -> Result<usize, LogError> {
         super::retention::enforce(&self.core, now, upto).await
+    }
+
+    /// What compaction would clean of the records below `upto`, where `checkpoint` is the end of the last
+    /// cleaning; `None` when there is nothing, or the log is under maintenance.
+    pub async fn cleanable(
+        &self,
+        checkpoint: Option<Offset>,
+        upto: Offset,
+        now: Timestamp,
+    ) -> Result<Option<Cleanable>, LogError> {
+        super::compaction::cleanable(&self.core, checkpoint, upto, now).await
+    }
+
+    /// Cleans what [`Log::cleanable`] said. What is below the report's end is clean, durably. `pace` is
+    /// called after each batch with the bytes that were read and written, to yield and to hold the work back.
+    ///
+    /// # Errors
+    /// The log is as before, or cleaned up to some segment. Only a failed swap takes it offline.
+    pub async fn clean(
+        &self,
+        cleanable: Cleanable,
+        limits: CleanerLimits,
+        now: Timestamp,
+        pace: impl AsyncFn(u64),
+    ) -> Result<CleanReport, CleanError> {
+        super::compaction::clean(&self.core, cleanable, limits, now, pace).await
+    }
+
+    /// Whether a cleaning or a deletion of old segments is under way.
+    pub fn is_under_maintenance(&self) -> bool {
+        self.core.maintenance.get() != Maintenance::Idle
+    }
+
+    /// Has a cleaning that is under way end at its next batch.
+    pub fn abort_maintenance(&self) {
+        if self.is_under_maintenance() {
+            self.core.maintenance.set(Maintenance::Aborted);
+        }
+    }
+
+    /// Whether [`Log::abort_maintenance`] was called and the cleaning has not ended yet.
+    pub fn is_maintenance_aborted(&self) -> bool {
+        self.core.is_maintenance_aborted()
+    }
+
+    /// Whether the next flush closes a segment.
+    pub fn has_staged_roll(&self) -> bool {
+        1 < self.core.state.borrow().open.len()
+    }
+
+    /// Whether [`Log::remove_deleted`] would find files to remove.
+    pub fn has_removable(&self, now: Timestamp) -> bool {
+        self.core.state.borrow().deleted.iter().any(|segment| segment.due <= now)
     }
 
     /// Removes the files of segments that were deleted `file.delete.delay.ms` ago. Returns how many.
@@ -553,9 +674,7 @@ impl<D: Disk> Log<D> {
 
     /// Bytes of all segments, staged ones included.
     pub fn size_bytes(&self) -> u64 {
-        let state = self.core.state.borrow();
-        let open: u64 = state.open.iter().map(OpenSegment::staged_len).sum();
-        state.closed_len() + open
+        self.core.state.borrow().staged_len()
     }
 
     /// How many segments there are.
@@ -600,5 +719,15 @@ impl<D: Disk> Log<D> {
     /// Flushes, cuts files to their exact length and writes what a clean start needs. No append after.
     pub async fn close_clean(&self) -> Result<(), LogError> {
         super::flush::close_clean(&self.core).await
+    }
+}
+
+/// Reads again for as long as a segment is deleted or compacted meanwhile.
+async fn until_current<T>(read: impl AsyncFn() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    loop {
+        match read().await {
+            Err(ReadError::Replaced) => {}
+            other => return other,
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! <dir>/recovery-point-offset-checkpoint    records below were durable
 //! <dir>/log-start-offset-checkpoint         records below were deleted
 //! <dir>/replication-offset-checkpoint       high watermarks
+//! <dir>/cleaner-offset-checkpoint           records below were compacted
 //! <dir>/.kafka_cleanshutdown                there after a clean shutdown only
 //! <dir>/corelog-journal-<number>            appends that are not in their logs' segments yet
 //! <dir>/<topic>-<partition>/                one log
@@ -31,6 +32,7 @@ use super::recovery::{OpenWith, RecoveryReport};
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const CLEANED_ENDS: &str = "cleaner-offset-checkpoint";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// What the name of a deleted partition's directory ends with (`LogFileUtils.DELETE_DIR_SUFFIX`).
@@ -70,6 +72,7 @@ struct Checkpoints {
     recovery_points: HashMap<TopicPartition, Offset>,
     log_starts: HashMap<TopicPartition, Offset>,
     high_watermarks: HashMap<TopicPartition, Offset>,
+    cleaned_ends: HashMap<TopicPartition, Offset>,
 }
 
 /// What the checkpoint files hold as far as this start wrote them, by their names.
@@ -97,6 +100,7 @@ impl<D: Disk> LogDir<D> {
             recovery_points: read_offsets(&disk, &path, RECOVERY_POINTS).await?,
             log_starts: read_offsets(&disk, &path, LOG_STARTS).await?,
             high_watermarks: read_offsets(&disk, &path, HIGH_WATERMARKS).await?,
+            cleaned_ends: HashMap::new(),
         };
         let dir = Self {
             env,
@@ -239,6 +243,28 @@ impl<D: Disk> LogDir<D> {
         self.checkpoints.borrow().high_watermarks.get(topic_partition).copied()
     }
 
+    /// Reads how far the partitions were compacted. To be called after [`LogDir::open`] where they are.
+    pub async fn load_cleaned_ends(&self) -> Result<(), LogError> {
+        let cleaned_ends = read_offsets(self.env.disk(), &self.path, CLEANED_ENDS).await?;
+        self.checkpoints.borrow_mut().cleaned_ends = cleaned_ends;
+        Ok(())
+    }
+
+    /// Where the last compaction of a partition ended; `None` when there was none.
+    pub fn cleaned_end(&self, topic_partition: &TopicPartition) -> Option<Offset> {
+        self.checkpoints.borrow().cleaned_ends.get(topic_partition).copied()
+    }
+
+    /// Notes that everything of a partition below `offset` is compacted, durably.
+    pub async fn set_cleaned_end(
+        &self,
+        topic_partition: &TopicPartition,
+        offset: Offset,
+    ) -> Result<(), LogError> {
+        self.checkpoints.borrow_mut().cleaned_ends.insert(topic_partition.clone(), offset);
+        self.store(CLEANED_ENDS, |checkpoints| &checkpoints.cleaned_ends).await
+    }
+
     /// Renames the directory of a partition for deletion; its log takes no more reads and writes. No flush
     /// may be under way.
     pub async fn delete_log(&self, log: &Log<D>, now: Timestamp) -> Result<(), LogError> {
@@ -319,18 +345,22 @@ impl<D: Disk> LogDir<D> {
 
     /// Drops what the checkpoints say of a partition: the next of that name begins at zero.
     async fn forget(&self, topic_partition: &TopicPartition) -> Result<(), LogError> {
-        let (had_recovery_point, had_log_start) = {
+        let (had_recovery_point, had_log_start, had_cleaned_end) = {
             let mut checkpoints = self.checkpoints.borrow_mut();
             checkpoints.high_watermarks.remove(topic_partition);
             let recovery_point = checkpoints.recovery_points.remove(topic_partition);
             let log_start = checkpoints.log_starts.remove(topic_partition);
-            (Some(Offset::ZERO) < recovery_point, log_start.is_some())
+            let cleaned_end = checkpoints.cleaned_ends.remove(topic_partition);
+            (Some(Offset::ZERO) < recovery_point, log_start.is_some(), cleaned_end.is_some())
         };
         if had_recovery_point {
             self.store(RECOVERY_POINTS, |checkpoints| &checkpoints.recovery_points).await?;
         }
         if had_log_start {
             self.store(LOG_STARTS, |checkpoints| &checkpoints.log_starts).await?;
+        }
+        if had_cleaned_end {
+            self.store(CLEANED_ENDS, |checkpoints| &checkpoints.cleaned_ends).await?;
         }
         Ok(())
     }

@@ -14,11 +14,12 @@
 //! task of its own. On-disk formats: `docs/storage_format.md`.
 //!
 //! Reading order: [`config`], `tail` (the aligned buffer), `append`, `flush`, `read`, the indexes,
-//! `producer_state`, `recovery`, `journal`, `log_dir`.
+//! `producer_state`, `recovery`, `journal`, `retention`, `compaction`, `log_dir`.
 
 mod append;
 mod block_cache;
 mod checkpoint;
+mod compaction;
 mod config;
 mod env;
 mod epoch_cache;
@@ -42,10 +43,12 @@ mod segment;
 mod segment_reader;
 mod tail;
 mod time_lookup;
+mod txn_index;
 mod verify;
 
 pub use append::{AppendContext, AppendInfo, AppendOrigin, BatchToAppend};
 pub use block_cache::BlockCache;
+pub use compaction::{CleanError, CleanReport, Cleanable, CleanerLimits};
 pub use config::{AcksDurability, CleanupPolicy, LogConfig};
 pub use env::{EnvConfig, LogEnv};
 pub use error::{AppendError, LogError, ReadError};

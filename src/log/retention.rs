@@ -4,14 +4,16 @@
 //! that have them open end undisturbed. A start removes what an earlier one left renamed.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::disk::Disk;
 use crate::types::{Offset, Timestamp};
 
+use super::config::LogConfig;
 use super::error::{LogError, ReadError};
 use super::flush::remove_if_there;
-use super::log::Core;
-use super::segment::{FileKind, SegmentView, file_path};
+use super::log::{Core, MaintenanceGuard};
+use super::segment::{ClosedSegment, FileKind, SegmentView, file_path, suffixed};
 use super::time_lookup::load_max_timestamp;
 
 /// What the name of a deleted file ends with (`LogFileUtils.DELETED_FILE_SUFFIX`).
@@ -30,12 +32,14 @@ pub(super) async fn enforce<D: Disk>(
     now: Timestamp,
     upto: Offset,
 ) -> Result<usize, LogError> {
+    let Some(_guard) = MaintenanceGuard::begin(core) else { return Ok(0) };
     core.check_online()?;
     let mut deleted = 0;
     while let Some(view) = plan_deletion(core, now, upto).await? {
         delete_first(core, &view, now).await?;
         deleted += 1;
     }
+    roll_if_expired(core, now, upto);
     Ok(deleted)
 }
 
@@ -50,40 +54,60 @@ async fn plan_deletion<D: Disk>(
         let Some(first) = state.closed.first().cloned() else { return Ok(None) };
         let next = state.closed.get(1).map(|segment| segment.view.base_offset);
         let end = next.unwrap_or_else(|| state.open.front().expect("never empty").base_offset);
-        let open: u64 = state.open.iter().map(|segment| segment.staged_len()).sum();
-        let size = open + state.closed.iter().map(|segment| segment.view.len).sum::<u64>();
-        (first, end, state.config.clone(), size, state.log_start_offset)
+        (first, end, state.config.clone(), state.staged_len(), state.log_start_offset)
     };
     let view = first.view;
     if upto < end {
         return Ok(None);
     }
-    if end <= log_start {
+    if end <= log_start || is_too_much(&config, view.len, size) {
         return Ok(Some(view));
     }
-    if !config.cleanup_policy.delete {
+    if !config.cleanup_policy.delete || config.retention_ms.is_none() {
         return Ok(None);
     }
-    if config.retention_bytes.is_some_and(|bytes| bytes + view.len <= size) {
-        return Ok(Some(view));
-    }
-    let Some(retention_ms) = config.retention_ms else { return Ok(None) };
-    let max = match first.max_timestamp.get() {
-        Some(max) => max,
-        None => load_max_timestamp(core, &first).await.map_err(log_error)?,
-    };
-    // Differs from Kafka: without timestamps it goes by the file's modification time, we keep the segment.
-    let is_old = Timestamp::NONE < max.timestamp && retention_ms < now.ms_since(max.timestamp);
-    Ok(is_old.then_some(view))
+    // What compaction emptied holds nobody up, and holds nothing.
+    let is_expired = view.len == 0 || is_expired(&config, largest_timestamp(core, &first).await?, now);
+    Ok(is_expired.then_some(view))
 }
 
-fn log_error(error: ReadError) -> LogError {
-    match error {
-        ReadError::Disk(error) => LogError::Disk(error),
-        ReadError::Corrupt { file, position, reason } => LogError::Corrupt { file, position, reason },
-        ReadError::Offline { cause } => LogError::Offline { cause },
-        ReadError::OutOfRange { .. } => unreachable!("an index has no offsets out of range"),
+/// Stages a roll of the active segment once it is all that is left and past the limits too: only closed
+/// segments are deleted (`UnifiedLog.deleteSegments`).
+fn roll_if_expired<D: Disk>(core: &Core<D>, now: Timestamp, upto: Offset) {
+    let mut state = core.state.borrow_mut();
+    let size = state.staged_len();
+    let is_last = state.closed.is_empty() && state.open.len() == 1 && 0 < size;
+    if !is_last || upto < state.staged_end_offset || state.offline.is_some() {
+        return;
     }
+    let largest = state.open[0].max_timestamp.timestamp;
+    if is_too_much(&state.config, size, size) || is_expired(&state.config, largest, now) {
+        state.stage_roll(&core.env, now);
+    }
+}
+
+/// `deleteRetentionSizeBreachedSegments`: whether the log is large enough without a segment of `len` bytes.
+fn is_too_much(config: &LogConfig, len: u64, size: u64) -> bool {
+    config.cleanup_policy.delete && config.retention_bytes.is_some_and(|bytes| bytes + len <= size)
+}
+
+/// `deleteRetentionMsBreachedSegments`
+///
+/// Differs from Kafka: without timestamps it goes by the file's modification time, we keep the segment.
+fn is_expired(config: &LogConfig, largest: Timestamp, now: Timestamp) -> bool {
+    let retention_ms = config.retention_ms.filter(|_| config.cleanup_policy.delete);
+    Timestamp::NONE < largest && retention_ms.is_some_and(|retention_ms| retention_ms < now.ms_since(largest))
+}
+
+async fn largest_timestamp<D: Disk>(
+    core: &Core<D>,
+    segment: &Rc<ClosedSegment>,
+) -> Result<Timestamp, LogError> {
+    let max = match segment.max_timestamp.get() {
+        Some(max) => max,
+        None => load_max_timestamp(core, segment).await.map_err(ReadError::into_log_error)?,
+    };
+    Ok(max.timestamp)
 }
 
 /// Takes the oldest segment out of the log and renames its files.
@@ -108,9 +132,7 @@ async fn delete_first<D: Disk>(core: &Core<D>, view: &SegmentView, now: Timestam
     let mut files = Vec::new();
     for kind in FileKind::ALL {
         let from = file_path(&dir, kind, view.base_offset);
-        let mut to = from.clone().into_os_string();
-        to.push(DELETED_SUFFIX);
-        let to = PathBuf::from(to);
+        let to = suffixed(&from, DELETED_SUFFIX);
         match core.env.disk().rename(&from, &to).await {
             Err(error) if error.is_not_found() => continue,
             other => other?,

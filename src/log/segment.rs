@@ -187,7 +187,7 @@ impl<D: Disk> OpenSegment<D> {
             bytes_since_index_entry: 0,
             first_timestamp: FirstTimestamp::Empty,
             created: now,
-            roll_jitter_ms: env.jitter_ms(config.segment_jitter_ms.min(config.segment_ms)),
+            roll_jitter_ms: env.jitter_ms(config.segment_jitter_ms.min(config.segment_ms_max())),
             file: None,
             exists: false,
             is_name_synced: false,
@@ -282,13 +282,14 @@ impl<D: Disk> OpenSegment<D> {
             || self.is_index_full(config)
     }
 
-    /// Whether the segment is older than `segment.ms`, by the timestamps of its batches if it has any.
+    /// Whether the segment is older than `segment.ms`, or than `max.compaction.lag.ms` if that is less;
+    /// by the timestamps of its batches if it has any.
     pub(super) fn is_roll_time(&self, config: &LogConfig, max_timestamp: Timestamp, now: Timestamp) -> bool {
         let waited = match self.first_timestamp {
             FirstTimestamp::Loaded(first) if Timestamp(0) <= first => max_timestamp.ms_since(first),
             _ => now.ms_since(self.created),
         };
-        config.segment_ms.saturating_sub(self.roll_jitter_ms) < waited
+        config.segment_ms_max().saturating_sub(self.roll_jitter_ms) < waited
     }
 
     fn is_index_full(&self, config: &LogConfig) -> bool {
@@ -310,6 +311,13 @@ pub(super) struct RollParams {
 /// The path of a file of a segment.
 pub(super) fn file_path(dir: &Path, kind: FileKind, offset: Offset) -> PathBuf {
     dir.join(kind.name(offset))
+}
+
+/// The path with something behind its name.
+pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// A buffer of whole blocks with `bytes` at its front and zeros behind.

@@ -1,13 +1,14 @@
 //! The bytes of one segment: from the cache, or from the disk in aligned pieces, several at a time.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::disk::{BLOCK, Disk, DiskError, DiskFile, OpenMode, align_down, align_up};
+use crate::disk::{BLOCK, Disk, DiskFile, OpenMode, align_down, align_up};
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, HEADER_LEN};
 use crate::types::Piece;
@@ -290,8 +291,12 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         if let Some(bytes) = cached.filter(|bytes| len <= bytes.len()) {
             return Ok(bytes.slice(..len));
         }
+        if self.core.pinned_file(self.view.ids.log).is_some() {
+            // Its index has no name yet. Without an index, reading begins at the front.
+            return Ok(Bytes::new());
+        }
         let path = file_path(&self.core.dir(), kind, self.view.base_offset);
-        let file = self.core.env.disk().open(&path, OpenMode::Read).await?;
+        let file = self.core.open_current(&self.view, &path).await?;
         let bytes = file.read_at(0, len).await?;
         self.core.env.blocks().borrow_mut().insert(id, 0, bytes.clone(), bytes.len());
         Ok(bytes)
@@ -300,17 +305,29 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
 
 impl<D: Disk> Core<D> {
     /// The segment's file, open for reading.
-    async fn reading_file(&self, view: &SegmentView) -> Result<Rc<D::File>, DiskError> {
+    pub(super) async fn reading_file(&self, view: &SegmentView) -> Result<Rc<D::File>, ReadError> {
         if let Some(file) = self.open_file(view.ids.log) {
             return Ok(file);
         }
         let path = file_path(&self.dir(), FileKind::Log, view.base_offset);
-        let file = Rc::new(self.env.disk().open(&path, OpenMode::Read).await?);
+        let file = Rc::new(self.open_current(view, &path).await?);
         self.env.files().borrow_mut().insert(view.ids.log, file.clone());
         Ok(file)
     }
 
+    /// Opens a file of a segment by its name, which may belong to another segment by now.
+    async fn open_current(&self, view: &SegmentView, path: &Path) -> Result<D::File, ReadError> {
+        let opened = match self.is_current(view) {
+            true => self.env.disk().open(path, OpenMode::Read).await,
+            false => return Err(ReadError::Replaced),
+        };
+        if self.is_current(view) { Ok(opened?) } else { Err(ReadError::Replaced) }
+    }
+
     fn open_file(&self, id: FileId) -> Option<Rc<D::File>> {
+        if let Some(file) = self.pinned_file(id) {
+            return Some(file);
+        }
         let state = self.state.borrow();
         let front = state.open.front().filter(|segment| segment.ids.log == id);
         let written = front.and_then(|segment| segment.file.clone());

@@ -1,10 +1,10 @@
 //! Checking every CRC of a log that is in use: what recovery does not read, a verification does.
 
-use crate::disk::{Disk, DiskError, OpenMode};
+use crate::disk::Disk;
 use crate::types::Offset;
 
-use super::error::LogError;
-use super::log::{Core, State};
+use super::error::{LogError, ReadError};
+use super::log::Core;
 use super::recovery::scanner::{CrcFrom, Scanner, Step};
 use super::recovery::{BrokenRange, skip_broken};
 use super::segment::{FileKind, SegmentView, file_path};
@@ -31,9 +31,9 @@ pub(super) async fn verify<D: Disk>(
     while let Some(from) = next {
         let Some((view, end)) = segment_from(core, from) else { break };
         match verify_segment(core, &view, end, &mut report, &mut pace).await {
-            // Retention was faster.
-            Err(LogError::Disk(error)) if error.is_not_found() => {}
-            other => other?,
+            // Retention or compaction was faster.
+            Err(ReadError::Replaced) => continue,
+            other => other.map_err(ReadError::into_log_error)?,
         }
         next = (view.base_offset < end).then_some(end);
     }
@@ -54,28 +54,19 @@ fn segment_from<D: Disk>(core: &Core<D>, from: Offset) -> Option<(SegmentView, O
     }
 }
 
-impl<D: Disk> State<D> {
-    /// Whether the files seen in `view` are still those of the log.
-    fn has_segment(&self, view: &SegmentView) -> bool {
-        let closed = self.closed.iter().map(|segment| segment.view.ids);
-        closed.chain(self.open.iter().map(|segment| segment.ids)).any(|ids| ids.log == view.ids.log)
-    }
-}
-
 async fn verify_segment<D: Disk>(
     core: &Core<D>,
     view: &SegmentView,
     end: Offset,
     report: &mut VerifyReport,
     pace: &mut impl AsyncFnMut(u64),
-) -> Result<(), LogError> {
+) -> Result<(), ReadError> {
     if view.len == 0 {
         return Ok(());
     }
     let path = file_path(&core.dir(), FileKind::Log, view.base_offset);
-    let file: Result<D::File, DiskError> = core.env.disk().open(&path, OpenMode::Read).await;
-    let file = file?;
-    let mut scanner = Scanner::new(&file, view.len, view.base_offset, 0);
+    let file = core.reading_file(view).await?;
+    let mut scanner = Scanner::new(&*file, view.len, view.base_offset, 0);
     let mut paced = 0;
     loop {
         let step = scanner.next(CrcFrom::Offset(view.base_offset)).await?;
@@ -90,11 +81,11 @@ async fn verify_segment<D: Disk>(
             Step::Broken { cause } => cause,
         };
         let range = skip_broken(&mut scanner, path.clone(), end, cause).await?;
-        let mut state = core.state.borrow_mut();
-        if !state.has_segment(view) {
+        if !core.is_current(view) {
             // Other files are in its place by now.
-            return Ok(());
+            return Err(ReadError::Replaced);
         }
+        let mut state = core.state.borrow_mut();
         let is_known = state
             .broken
             .iter()

@@ -12,8 +12,6 @@ use crate::rt::{task, time};
 
 /// How often the shard looks what is due.
 const TICK: Duration = Duration::from_secs(1);
-/// Retention first runs this long after the start (`log.initial.task.delay.ms`).
-const INITIAL_DELAY: Duration = Duration::from_secs(30);
 /// An open log that was not appended to for this long gives back its buffers and files.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 
@@ -29,12 +27,13 @@ impl Shard {
         self.started().await;
         let storage = self.config().storage.clone();
         let now = time::monotonic_now();
-        let mut next = Schedule { retention: now + INITIAL_DELAY, idle: now + IDLE_AFTER };
+        let mut next = Schedule { retention: now + storage.initial_task_delay, idle: now + IDLE_AFTER };
         while !self.closing.is_cancelled() {
             time::sleep(TICK).await;
             let now = time::monotonic_now();
             self.roll_and_sync_due();
             self.store_overdue();
+            self.remove_deleted().await;
             if next.retention <= now {
                 next.retention = now + storage.retention_check_interval;
                 self.enforce_retention().await;
@@ -61,20 +60,51 @@ impl Shard {
 
     async fn enforce_retention(self: &Rc<Self>) {
         for partition in self.snapshot_partitions() {
+            partition.log.expire_producers(time::wall_clock());
+            self.enforce_retention_of(&partition).await;
+            task::yield_if_needed().await;
+        }
+    }
+
+    /// Deletes what retention lets go of one log, down to an active segment that is due as well.
+    pub(super) async fn enforce_retention_of(self: &Rc<Self>, partition: &Rc<Partition>) {
+        let mut deleted = 0;
+        // Twice: the first round may roll an active segment that the second one deletes.
+        for _ in 0..2 {
+            if self.closing.is_cancelled() || partition.log.offline_cause().is_some() {
+                break;
+            }
             let now = time::wall_clock();
-            partition.log.expire_producers(now);
-            let deleted = match partition.log.enforce_retention(now, partition.high_watermark()).await {
-                Ok(deleted) => deleted,
+            let enforced = partition.log.enforce_retention(now, partition.high_watermark()).await;
+            partition.end_maintenance();
+            match enforced {
+                Ok(count) => deleted += count,
                 Err(error) => {
                     tracing::error!(target: "log", tp = %partition.name, %error, "retention failed");
-                    continue;
+                    break;
                 }
-            };
-            if 0 < deleted {
-                tracing::info!(
-                    target: "log", tp = %partition.name, segments = deleted,
-                    log_start_offset = %partition.log.log_start_offset(), "deleted old segments"
-                );
+            }
+            if !partition.log.has_staged_roll() {
+                break;
+            }
+            self.ensure_flushing(partition);
+            // Beside steady producers a flush task has no end; the next enforcement will do.
+            let _ = time::timeout(TICK, partition.flushed()).await;
+        }
+        if 0 < deleted {
+            tracing::info!(
+                target: "log", tp = %partition.name, segments = deleted,
+                log_start_offset = %partition.log.log_start_offset(), "deleted old segments"
+            );
+        }
+    }
+
+    /// Removes files and directories whose `file.delete.delay.ms` is over.
+    async fn remove_deleted(self: &Rc<Self>) {
+        let now = time::wall_clock();
+        for partition in self.snapshot_partitions() {
+            if !partition.log.has_removable(now) {
+                continue;
             }
             if let Err(error) = partition.log.remove_deleted(now).await {
                 tracing::warn!(target: "log", tp = %partition.name, %error, "cannot remove deleted segments");
@@ -83,7 +113,7 @@ impl Shard {
         }
         let dirs: Vec<_> = self.dirs.borrow().clone();
         for own in dirs {
-            if let Err(error) = own.dir.remove_deleted(time::wall_clock()).await {
+            if let Err(error) = own.dir.remove_deleted(now).await {
                 let dir = own.path.display();
                 tracing::warn!(target: "log", %dir, %error, "cannot remove deleted logs");
             }

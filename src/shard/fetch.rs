@@ -204,7 +204,7 @@ fn read_error(partition: &Partition, offset: Offset, error: ReadError) -> Partit
             tracing::error!(target: "log", tp = %partition.name, %error, "unreadable records");
             PartitionError::Corrupt(error.to_string())
         }
-        ReadError::Disk(_) | ReadError::Offline { .. } => {
+        ReadError::Disk(_) | ReadError::Offline { .. } | ReadError::Replaced => {
             tracing::error!(target: "log", tp = %partition.name, %error, "read failed");
             PartitionError::Storage(error.to_string())
         }

@@ -58,6 +58,7 @@ impl Shard {
         self.reconfigure();
         for directory in start.directories {
             let dir = LogDir::open(self.env.clone(), directory.path.clone()).await?;
+            dir.load_cleaned_ends().await?;
             let own = OwnDir { id: directory.id, path: directory.path, dir, journal: OnceCell::new() };
             self.dirs.borrow_mut().push(Rc::new(own));
         }
@@ -275,6 +276,7 @@ impl Shard {
             self.end_coordinator(id);
             self.wake_watchers(&partition);
             partition.end_flushes().await;
+            partition.stop_maintenance().await;
             if let Err(error) = partition.dir.dir.delete_log(&partition.log, time::wall_clock()).await {
                 let tp = &partition.name;
                 tracing::error!(target: "shard", %tp, %error, "cannot delete the partition's log");
@@ -292,6 +294,7 @@ impl Shard {
             let partition = Rc::clone(partition);
             closing.push(task::spawn(async move {
                 partition.end_flushes().await;
+                partition.stop_maintenance().await;
                 partition.log.close_clean().await
             }));
         }

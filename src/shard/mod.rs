@@ -7,6 +7,7 @@
 mod admin;
 mod background;
 mod checkpoint;
+mod cleaner;
 mod connections;
 pub mod control;
 mod deferred;

@@ -88,6 +88,10 @@ pub(super) struct Partition {
     pub(super) is_journal_queued: Cell<bool>,
     /// When records were first seen to be in the journal only.
     pub(super) unstored_since: Cell<Option<Instant>>,
+    /// Notified when a cleaning or retention leaves the log alone.
+    maintenance_ended: Notify,
+    /// A cleaning found what it must not touch; not tried again before a restart.
+    is_uncleanable: Cell<bool>,
     /// The directory the log is in.
     pub(super) dir: Rc<OwnDir>,
 }
@@ -120,6 +124,8 @@ impl Partition {
             flush_ended: Notify::new(),
             is_journal_queued: Cell::new(false),
             unstored_since: Cell::new(None),
+            maintenance_ended: Notify::new(),
+            is_uncleanable: Cell::new(false),
             dir,
         }
     }
@@ -217,12 +223,42 @@ impl Partition {
         self.flush_ended.notify_all();
     }
 
+    /// Resolves when no flush runs.
+    pub(super) async fn flushed(&self) {
+        while self.is_flushing.get() {
+            self.flush_ended.wait().await;
+        }
+    }
+
     /// Waits until no flush runs and claims the log for good: it is about to be closed or deleted, and the
     /// background finds it busy from then on.
     pub(super) async fn end_flushes(&self) {
         while !self.begin_flushing() {
             self.flush_ended.wait().await;
         }
+    }
+
+    /// Ends what goes on with the log's closed segments, and resolves when it has ended.
+    pub(super) async fn stop_maintenance(&self) {
+        while self.log.is_under_maintenance() {
+            self.log.abort_maintenance();
+            self.maintenance_ended.wait().await;
+        }
+    }
+
+    /// A cleaning or retention has left the log alone.
+    pub(super) fn end_maintenance(&self) {
+        self.maintenance_ended.notify_all();
+    }
+
+    /// Whether compaction gave the log up.
+    pub(super) fn is_uncleanable(&self) -> bool {
+        self.is_uncleanable.get()
+    }
+
+    /// Has compaction leave the log alone until a restart (`LogCleanerManager.markPartitionUncleanable`).
+    pub(super) fn mark_uncleanable(&self) {
+        self.is_uncleanable.set(true);
     }
 
     /// Whether the next flush has to sync; asking resets it.

@@ -79,6 +79,9 @@ keys! {
     /// Size of a partition above which its oldest segments are deleted; -1 for no limit.
     "log.retention.bytes" => long.default("-1").cluster_wide();
 
+    /// How long after a start retention is first enforced.
+    "log.initial.task.delay.ms" => long.default("30000").at_least(0);
+
     /// How often retention is enforced.
     "log.retention.check.interval.ms" => long.default("300000").at_least(1);
 
@@ -141,7 +144,7 @@ keys! {
     /// Kafka's threads for moves between log directories.
     "num.replica.alter.log.dirs.threads" => int.inert("the shards do it");
 
-    /// Whether compaction runs. Kafka ignores false since 4.0.
+    /// Whether compaction runs. Deprecated: Kafka 5 will ignore it.
     "log.cleaner.enable" => boolean.default("true");
 
     /// Kafka's compaction threads.
@@ -154,8 +157,9 @@ keys! {
     /// Memory for the offsets of keys while compacting, all shards together.
     "log.cleaner.dedupe.buffer.size" => long.default("134217728").cluster_wide();
 
-    /// Memory for reads and writes while compacting.
-    "log.cleaner.io.buffer.size" => int.default("524288").at_least(0).cluster_wide();
+    /// Kafka's memory for reads and writes while compacting.
+    "log.cleaner.io.buffer.size" => int.default("524288").at_least(0).cluster_wide()
+        .inert("each shard reads up to 1 MiB and writes 512 KiB at a time");
 
     /// How full the table of keys may get.
     "log.cleaner.io.buffer.load.factor" => double.default("0.9").cluster_wide();

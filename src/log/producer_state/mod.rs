@@ -57,6 +57,7 @@ pub(super) enum ProducerCheck {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EndTxnMarker {
     pub(super) coordinator_epoch: i32,
+    pub(super) is_commit: bool,
 }
 
 /// Reads a transaction marker; `None` for other control batches, and for one that compaction emptied.
@@ -69,7 +70,8 @@ pub(super) fn read_marker(batch: &Bytes) -> Option<EndTxnMarker> {
     if ![ABORT, COMMIT].contains(&control_type) {
         return None;
     }
-    Some(EndTxnMarker { coordinator_epoch: i32::from_be_bytes(*value.get(2..)?.first_chunk()?) })
+    let coordinator_epoch = i32::from_be_bytes(*value.get(2..)?.first_chunk()?);
+    Some(EndTxnMarker { coordinator_epoch, is_commit: control_type == COMMIT })
 }
 
 impl ProducerState {
@@ -135,6 +137,16 @@ impl ProducerState {
         if header.producer_id.is_some() {
             let entry = self.producers.entry(header.producer_id).or_insert_with(ProducerEntry::empty);
             entry.end_transaction(header.producer_epoch, marker.coordinator_epoch, header.max_timestamp);
+        }
+    }
+
+    /// Whether the batch is the one that bears out what is remembered of its producer: its last data, or
+    /// without any, a marker of its epoch (`Cleaner.checkBatchRetention`).
+    pub(super) fn is_last_of(&self, header: &BatchHeader) -> bool {
+        let Some(entry) = self.producers.get(&header.producer_id) else { return false };
+        match entry.last_batch() {
+            Some(batch) => batch.last_offset == header.last_offset(),
+            None => header.attributes.is_control() && header.producer_epoch == entry.epoch,
         }
     }
 

@@ -12,9 +12,6 @@ use crate::types::Offset;
 /// What a replaced file's new contents are called until they are whole.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// What compaction writes until it is whole (`LogFileUtils.CLEANED_FILE_SUFFIX`).
-const CLEANED_SUFFIX: &str = ".cleaned";
-
 /// The lengths of a segment's files; `None` for one that is missing.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SegmentFiles {
@@ -35,12 +32,14 @@ pub(super) struct PartitionFiles {
 impl PartitionFiles {
     /// Lists `dir` and removes what an earlier start or run left unfinished.
     pub(super) async fn load<D: Disk>(disk: &D, dir: &Path) -> Result<Self, DiskError> {
+        let mut entries = disk.list(dir).await?;
+        if crate::log::compaction::finish_interrupted(disk, dir, &entries).await? {
+            entries = disk.list(dir).await?;
+        }
         let mut files = Self::default();
         let mut indexes = Vec::new();
-        for entry in disk.list(dir).await? {
-            let is_leftover = [DELETED_SUFFIX, TEMPORARY_SUFFIX, CLEANED_SUFFIX]
-                .iter()
-                .any(|end| entry.name.ends_with(end));
+        for entry in entries {
+            let is_leftover = [DELETED_SUFFIX, TEMPORARY_SUFFIX].iter().any(|end| entry.name.ends_with(end));
             if is_leftover && !entry.is_dir {
                 remove_if_there(disk, &dir.join(&entry.name)).await?;
                 continue;
