@@ -52,9 +52,8 @@ impl Throttle {
 impl Shard {
     /// Compacts the logs that are due, for as long as the shard lives.
     pub async fn run_cleaner(self: Rc<Self>) {
-        let config = self.config.storage.cleaner;
         self.started().await;
-        while config.enable && !self.closing.is_cancelled() {
+        while self.config().storage.cleaner.enable && !self.closing.is_cancelled() {
             let has_cleaned = match self.filthiest().await {
                 Some((partition, cleanable)) => self.clean(&partition, cleanable).await,
                 None => false,
@@ -68,7 +67,7 @@ impl Shard {
             if has_cleaned {
                 task::yield_now().await;
             } else {
-                self.rest(config.backoff).await;
+                self.rest(self.config().storage.cleaner.backoff).await;
             }
         }
     }
@@ -123,7 +122,7 @@ impl Shard {
 
     /// Cleans a log; whether anything was done.
     async fn clean(&self, partition: &Partition, cleanable: Cleanable) -> bool {
-        let config = self.config.storage.cleaner;
+        let config = self.config().storage.cleaner;
         let shards = self.mesh.executors() - 1;
         let limits =
             CleanerLimits { map_bytes: config.dedupe_buffer_bytes / shards, load_factor: config.load_factor };

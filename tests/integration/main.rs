@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli_admin;
+mod compaction;
 mod connections;
 mod control;
 mod crowd;
