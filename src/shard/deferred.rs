@@ -3,7 +3,8 @@
 //! A request may bring a thousand batches, and a batch of a few kilobytes may unpack to hundreds of
 //! megabytes: done at a stretch, they would keep the core from every other client. What goes beyond a
 //! [`Turn`] waits in its partition's [`Lane`], where later appends to the partition queue up behind it, so
-//! that order holds; other partitions are not held up. A batch that takes long by itself is validated on a thread of its own.
+//! that order holds; other partitions are not held up. A batch that takes long by itself is validated on a
+//! thread of its own.
 //!
 //! The lanes are bounded by the memory for requests: a deferred append keeps its request unanswered.
 
