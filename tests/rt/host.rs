@@ -103,7 +103,7 @@ fn a_log_directory_has_one_owner() {
     lock_dir(dir.path()).unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let error = lock_dir(&dir.path().join("file")).unwrap_err();
-    assert!(error.to_string().starts_with("cannot lock the log directory "), "{error}");
+    assert!(error.to_string().starts_with("cannot create the log directory "), "{error}");
 }
 
 #[test]
