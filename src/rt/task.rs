@@ -10,13 +10,15 @@
 //! - its own yields only go round the run queue, and sockets, files and timers are looked at when the
 //!   queue is empty: [`yield_now`] and [`yield_if_needed`] leave the queue once a slice is over, and a
 //!   loop whose waits may all be ready at once has to call one of them in each round;
+//! - its timer is ready at once when it is due by its first poll, which a microsecond on a busy machine often
+//!   is: the wait that leaves the queue makes sure that it did;
 //! - its shares are kept among tasks that are runnable all the time, which ours are not: background
 //!   tasks are paced here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -120,9 +122,28 @@ pub async fn yield_if_needed() {
 }
 
 /// Leaves the run queue until the executor has looked at everything.
+async fn look() {
+    let mut wait = TURN;
+    loop {
+        let mut timer = pin!(sleep(wait));
+        let mut has_left = false;
+        let waited = poll_fn(|cx| {
+            let waited = timer.as_mut().poll(cx).map(|()| has_left);
+            has_left = true;
+            waited
+        });
+        // A timer that was due when it was first polled, on a busy machine, has not left the queue at all.
+        if waited.await {
+            return;
+        }
+        wait *= 2;
+    }
+}
+
+/// Waits for this task's part of a slice.
 async fn turn() {
     if glommio::executor().current_task_queue() == executor::background_queue() {
-        sleep(TURN).await;
+        look().await;
         if foreground_is_busy() {
             sleep(SLICE * BACKGROUND_REST_SLICES).await;
         }
@@ -145,7 +166,7 @@ async fn turn() {
 /// their work to the time that sockets wait.
 async fn pace() {
     while WAITING.with_borrow(|waiting| !waiting.is_empty()) {
-        sleep(TURN).await;
+        look().await;
         TURNED.set(Some(Instant::now()));
         while !is_slice_over()
             && let Some(grant) = WAITING.with_borrow_mut(VecDeque::pop_front)
