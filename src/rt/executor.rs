@@ -13,12 +13,14 @@
 //! - its buffers for reads come from the allocator once the registered ones are used up, and glibc gives
 //!   freed memory back to the kernel so eagerly that each read pays 2 us per page to get it again (0.47
 //!   against 0.16 CPU-s/GB): [`spawn`] tells it to keep more;
+//! - its helper thread panics when it comes back with the result of a blocking call and the executor is
+//!   gone: an executor ends after the last call, and none begins once its main future is done;
 //! - tasks that are still there when the main future returns are never dropped: whoever needs a
 //!   destructor to run has to end its tasks first, see [`Shutdown`](super::sync::Shutdown).
 
 #![expect(unsafe_code, reason = "membarrier and mallopt have no safe wrappers")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::sync::Once;
@@ -141,6 +143,7 @@ where
             Context::enter(context_name);
             started.send(()).ok();
             let output = main().await;
+            end_blocking_calls().await;
             Context::leave();
             output
         })
@@ -151,6 +154,20 @@ where
             Err(error) => error.to_string(),
             Ok(_) => "it ended before its first turn".to_owned(),
         })),
+    }
+}
+
+/// Waits for the blocking calls that tasks have begun. Those that tasks would begin from now on stay pending.
+async fn end_blocking_calls() {
+    IS_ENDING.set(true);
+    // One helper thread, in order: when this call is back, all before it are.
+    glommio::executor().spawn_blocking(|| ()).await;
+}
+
+/// Resolves unless the executor is ending, then never: to be awaited before each call for the helper thread.
+pub(super) async fn unless_ending() {
+    if IS_ENDING.get() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -219,6 +236,7 @@ struct Context {
 }
 
 thread_local! {
+    static IS_ENDING: Cell<bool> = const { Cell::new(false) };
     static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
 }
 

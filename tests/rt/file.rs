@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use corelog::disk::{BLOCK, Disk, DiskBuf, DiskErrorKind, DiskFile, OpenMode, WriteSync};
 use corelog::rt::file::{DirectDisk, DirectIo, probe};
+use corelog::rt::panic;
 use corelog::rt::task::{spawn, yield_now};
 use corelog::rt::time::{monotonic_now, sleep};
 use corelog::types::Prng;
@@ -318,6 +319,30 @@ fn a_dropped_write_does_not_recycle_its_buffer() {
             assert!(read == blocks || read.iter().all(|byte| *byte == 0), "at {position}");
         }
     });
+}
+
+#[test]
+fn an_executor_ends_while_a_task_is_at_the_disk() {
+    const NAME: &str = "rt::file::an_executor_ends_while_a_task_is_at_the_disk";
+    if is_child() {
+        panic::install();
+        for _ in 0..20 {
+            let dir = directory();
+            let path = dir.path().to_owned();
+            run(move || async move {
+                let disk = DirectDisk::new();
+                let file = disk.open(&path.join("log"), OpenMode::CreateNew).await.unwrap();
+                // Both go on calling the helper thread; nobody waits for them.
+                spawn(async move { while file.truncate(1_000).await.is_ok() {} }).detach();
+                spawn(async move { while disk.replace_file(&path.join("small"), b"x").await.is_ok() {} })
+                    .detach();
+                yield_now().await;
+            });
+        }
+        return;
+    }
+    let output = child(NAME, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
 }
 
 #[test]

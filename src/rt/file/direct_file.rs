@@ -15,6 +15,7 @@ use super::blocking::glommio_error;
 use super::buffer::{DirectBuf, SharedBuf, lend_read};
 use super::page_cache::PageCache;
 use crate::disk::{BLOCK, DiskError, DiskErrorKind, DiskFile, DiskOp, WriteSync, align_down, align_up};
+use crate::rt::executor;
 use crate::types::FileSlice;
 
 /// The most that one request reads; longer reads are split.
@@ -208,6 +209,7 @@ impl DiskFile for DirectFile {
     }
 
     async fn truncate(&self, len: u64) -> Result<(), DiskError> {
+        executor::unless_ending().await;
         let cut = match &self.handle {
             Handle::Direct(file) => file.truncate(len).await,
             Handle::Buffered(file) => file.truncate(len).await,
