@@ -70,10 +70,11 @@ fn cpu_time(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// CPU time of the process without this thread.
+/// CPU time of the process without this thread. The two clocks are read one after the other, so that a
+/// difference of two such figures may come out a little below zero: it is taken as none.
 fn others_cpu_time() -> Duration {
     let own = cpu_time(libc::CLOCK_THREAD_CPUTIME_ID);
-    cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID) - own
+    cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID).saturating_sub(own)
 }
 
 /// Keeps this thread off the executor's core.
@@ -158,7 +159,7 @@ fn send_frames(addr: SocketAddr, body: usize, size: Size) -> (f64, f64) {
         stream.read_exact(&mut [0]).unwrap();
     }
     let gigabytes = (rounds * batch.len() * streams.len()) as f64 / 1e9;
-    let cpu = (others_cpu_time() - cpu).as_secs_f64();
+    let cpu = others_cpu_time().saturating_sub(cpu).as_secs_f64();
     (gigabytes / start.elapsed().as_secs_f64(), cpu / gigabytes)
 }
 
@@ -206,7 +207,7 @@ fn echo(size: Size) {
             streams.iter_mut().for_each(|stream| stream.read_exact(&mut [0; 50]).unwrap());
             latency.record(start.elapsed());
         }
-        let cpu = (others_cpu_time() - cpu).as_secs_f64() * 1e6 / (rounds * connections) as f64;
+        let cpu = others_cpu_time().saturating_sub(cpu).as_secs_f64() * 1e6 / (rounds * connections) as f64;
         println!("{connections} at once: {}, {cpu:.1} CPU-us each", percentiles(&latency));
     }
 }

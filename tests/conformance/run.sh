@@ -15,7 +15,7 @@ trap cleanup EXIT
 total_passed=0 total_failed=0
 # Adds the counts of the last line of a script's output.
 add() {
-  local line; line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$1" | tail -n 1)
+  local line; line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$1" | tail -n 1) || true
   if [ -z "$line" ]; then total_failed=$((total_failed + 1)); return; fi
   set -- $line
   total_passed=$((total_passed + $1)) total_failed=$((total_failed + $3))
