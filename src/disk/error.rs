@@ -91,6 +91,18 @@ impl DiskError {
         Self::new(op, path, kind)
     }
 
+    /// Whether the device or the file system itself is broken: other files there fare no better. Being full,
+    /// or short of what the process may use, is none of that.
+    pub fn is_of_the_device(&self) -> bool {
+        match self.kind {
+            DiskErrorKind::Os(errno) => ![libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&errno),
+            DiskErrorKind::NotFound
+            | DiskErrorKind::AlreadyExists
+            | DiskErrorKind::NoSpace
+            | DiskErrorKind::TooLarge => false,
+        }
+    }
+
     /// Whether the path was not there.
     pub fn is_not_found(&self) -> bool {
         self.kind == DiskErrorKind::NotFound

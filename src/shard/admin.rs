@@ -85,7 +85,7 @@ impl Shard {
     }
 
     /// One write per directory, however many of its logs have moved.
-    async fn store_log_starts(&self, raised: &[Rc<Partition>]) -> Result<(), LogError> {
+    async fn store_log_starts(self: &Rc<Self>, raised: &[Rc<Partition>]) -> Result<(), LogError> {
         let dirs: Vec<_> = self.dirs.borrow().clone();
         for own in dirs {
             // A topic that was deleted meanwhile may be there again, and begins at zero.
@@ -93,7 +93,8 @@ impl Shard {
             let in_dir = raised.iter().filter(|of| of.dir.id == own.id).filter(is_there);
             let logs: Vec<_> = in_dir.map(|partition| &partition.log).collect();
             if !logs.is_empty() {
-                own.dir.write_log_starts(&logs).await?;
+                let written = own.dir.write_log_starts(&logs).await;
+                written.inspect_err(|error| self.note_failure(&own, error))?;
             }
         }
         Ok(())
@@ -104,7 +105,10 @@ impl Shard {
         let dirs: Vec<_> = self.dirs.borrow().clone();
         let mut described = Vec::with_capacity(dirs.len());
         for own in dirs {
-            let space = disk_space(&own.path).await.map_err(|error| error.to_string());
+            let space = match own.failure.get() {
+                Some(cause) => Err(cause.clone()),
+                None => disk_space(&own.path).await.map_err(|error| error.to_string()),
+            };
             let mut logs: Vec<_> = self
                 .open_partitions()
                 .values()

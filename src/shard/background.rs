@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::partition::Partition;
+use crate::log::LogError;
 use crate::rt::{task, time};
 
 /// How often the shard looks what is due.
@@ -79,8 +80,11 @@ impl Shard {
             partition.end_maintenance();
             match enforced {
                 Ok(count) => deleted += count,
+                // The topic was deleted, or the directory has failed, meanwhile.
+                Err(LogError::Offline { .. }) => break,
                 Err(error) => {
                     tracing::error!(target: "log", tp = %partition.name, %error, "retention failed");
+                    self.note_failure(&partition.dir, &error);
                     break;
                 }
             }
@@ -103,7 +107,7 @@ impl Shard {
     async fn remove_deleted(self: &Rc<Self>) {
         let now = time::wall_clock();
         for partition in self.snapshot_partitions() {
-            if !partition.log.has_removable(now) {
+            if partition.dir.is_offline() || !partition.log.has_removable(now) {
                 continue;
             }
             if let Err(error) = partition.log.remove_deleted(now).await {
@@ -112,10 +116,11 @@ impl Shard {
             task::yield_if_needed().await;
         }
         let dirs: Vec<_> = self.dirs.borrow().clone();
-        for own in dirs {
+        for own in dirs.into_iter().filter(|own| !own.is_offline()) {
             if let Err(error) = own.dir.remove_deleted(now).await {
                 let dir = own.path.display();
                 tracing::warn!(target: "log", %dir, %error, "cannot remove deleted logs");
+                self.note_failure(&own, &error);
             }
         }
     }

@@ -100,12 +100,13 @@ impl Shard {
         self.end_flushing(partition);
     }
 
-    async fn write_checkpoint_files(&self) {
+    async fn write_checkpoint_files(self: &Rc<Self>) {
         let partitions = self.snapshot_partitions();
         let dirs: Vec<_> = self.dirs.borrow().clone();
-        for own in dirs {
+        for own in dirs.into_iter().filter(|own| !own.is_offline()) {
             if let Err(error) = own.dir.write_checkpoints(&logs_of(&partitions, &own)).await {
                 tracing::error!(target: "log", dir = %own.path.display(), %error, "cannot write checkpoints");
+                self.note_failure(&own, &error);
             }
         }
     }

@@ -84,7 +84,7 @@ impl Shard {
     }
 
     /// The log with the largest dirty part among those that are due (`grabFilthiestCompactedLog`).
-    async fn filthiest(&self) -> Option<(Rc<Partition>, Cleanable)> {
+    async fn filthiest(self: &Rc<Self>) -> Option<(Rc<Partition>, Cleanable)> {
         let mut filthiest: Option<(Rc<Partition>, Cleanable)> = None;
         for partition in self.snapshot_partitions() {
             let Some(cleanable) = self.cleanable(&partition).await else { continue };
@@ -99,7 +99,7 @@ impl Shard {
     }
 
     /// What there is to clean of a log, if it is due.
-    async fn cleanable(&self, partition: &Partition) -> Option<Cleanable> {
+    async fn cleanable(self: &Rc<Self>, partition: &Partition) -> Option<Cleanable> {
         let config = partition.log.config();
         if !config.cleanup_policy.compact
             || partition.is_uncleanable()
@@ -115,13 +115,14 @@ impl Shard {
             Ok(cleanable) => cleanable.filter(|found| found.is_due(config.min_cleanable_dirty_ratio)),
             Err(error) => {
                 give_up(partition, &error);
+                self.note_failure(&partition.dir, &error);
                 None
             }
         }
     }
 
     /// Cleans a log; whether anything was done.
-    async fn clean(&self, partition: &Partition, cleanable: Cleanable) -> bool {
+    async fn clean(self: &Rc<Self>, partition: &Partition, cleanable: Cleanable) -> bool {
         let config = self.config().storage.cleaner;
         let shards = self.mesh.executors() - 1;
         let limits =
@@ -139,6 +140,7 @@ impl Shard {
         partition.end_maintenance();
         if let Err(error) = noted {
             tracing::error!(target: "log", tp = %partition.name, %error, "cannot note what was compacted");
+            self.note_failure(&partition.dir, &error);
             return false;
         }
         match cleaned {
@@ -147,7 +149,10 @@ impl Shard {
                 return true;
             }
             Err(CleanError::Stopped) => {}
-            Err(CleanError::Log(error)) => give_up(partition, &error),
+            Err(CleanError::Log(error)) => {
+                give_up(partition, &error);
+                self.note_failure(&partition.dir, &error);
+            }
             Err(error @ CleanError::MapTooSmall { .. }) => {
                 tracing::error!(target: "log", tp = %partition.name, %error, "compaction does not get on");
                 partition.mark_uncleanable();

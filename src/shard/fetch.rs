@@ -21,14 +21,14 @@ const LATEST_TIERED: i64 = -5;
 
 impl Shard {
     /// Reads the parts in order until `max_bytes` are found.
-    pub async fn fetch(&self, request: FetchParts) -> Vec<Fetched> {
+    pub async fn fetch(self: &Rc<Self>, request: FetchParts) -> Vec<Fetched> {
         let mut bytes_left = request.max_bytes;
         let mut found_any = false;
         let mut answers = Vec::with_capacity(request.parts.len());
         for part in &request.parts {
             let fetched = match self.partition(part.id) {
                 Err(error) => failed(error),
-                Ok(partition) => read_part(&partition, part, bytes_left, !found_any).await,
+                Ok(partition) => self.read_part(&partition, part, bytes_left, !found_any).await,
             };
             bytes_left = bytes_left.saturating_sub(fetched.bytes);
             found_any |= 0 < fetched.bytes;
@@ -61,7 +61,10 @@ impl Shard {
     }
 
     /// Looks up offsets by timestamp.
-    pub async fn list_offsets(&self, parts: Vec<ListOffsetPart>) -> Vec<Result<FoundOffset, PartitionError>> {
+    pub async fn list_offsets(
+        self: &Rc<Self>,
+        parts: Vec<ListOffsetPart>,
+    ) -> Vec<Result<FoundOffset, PartitionError>> {
         let mut answers = Vec::with_capacity(parts.len());
         for part in parts {
             answers.push(self.find_offset(part).await);
@@ -69,8 +72,9 @@ impl Shard {
         answers
     }
 
-    async fn find_offset(&self, part: ListOffsetPart) -> Result<FoundOffset, PartitionError> {
+    async fn find_offset(self: &Rc<Self>, part: ListOffsetPart) -> Result<FoundOffset, PartitionError> {
         let partition = self.partition(part.id)?;
+        partition.check_readable()?;
         partition.check_epoch(part.current_leader_epoch)?;
         let (log, end) = (&partition.log, partition.high_watermark());
         let without_time =
@@ -86,7 +90,7 @@ impl Shard {
             MAX_TIMESTAMP => log.max_timestamp_offset(end).await,
             timestamp => log.offset_for_timestamp(Timestamp(timestamp), end).await,
         };
-        let found = found.map_err(|error| read_error(&partition, Offset::UNKNOWN, error))?;
+        let found = found.map_err(|error| self.read_error(&partition, Offset::UNKNOWN, error))?;
         Ok(found.map_or(nothing, |found| FoundOffset {
             timestamp: found.timestamp,
             offset: found.offset,
@@ -100,43 +104,69 @@ impl Shard {
             .iter()
             .map(|part| {
                 let partition = self.partition(part.id)?;
+                partition.check_readable()?;
                 partition.check_epoch(part.current_leader_epoch)?;
                 let (leader_epoch, end_offset) = partition.log.end_offset_for_epoch(part.leader_epoch);
                 Ok(EpochEnd { leader_epoch, end_offset })
             })
             .collect()
     }
-}
 
-async fn read_part(
-    partition: &Rc<Partition>,
-    part: &FetchPart,
-    bytes_left: usize,
-    is_first: bool,
-) -> Fetched {
-    let mut answer = status(partition);
-    match check_readable(partition, part) {
-        Err(error) => answer.error = Some(error),
-        Ok(Some(diverging)) => answer.diverging = Some(diverging),
-        Ok(None) => {
-            let max_bytes = part.max_bytes.min(bytes_left);
-            if max_bytes == 0 && !is_first {
-                return answer;
-            }
-            match partition
-                .log
-                .read_to_send(part.fetch_offset, answer.high_watermark, max_bytes, is_first)
-                .await
-            {
-                Ok(outcome) => {
-                    answer.bytes = outcome.bytes;
-                    answer.chunks = outcome.pieces;
+    async fn read_part(
+        self: &Rc<Self>,
+        partition: &Rc<Partition>,
+        part: &FetchPart,
+        bytes_left: usize,
+        is_first: bool,
+    ) -> Fetched {
+        let mut answer = status(partition);
+        match check_readable(partition, part) {
+            Err(error) => answer.error = Some(error),
+            Ok(Some(diverging)) => answer.diverging = Some(diverging),
+            Ok(None) => {
+                let max_bytes = part.max_bytes.min(bytes_left);
+                if max_bytes == 0 && !is_first {
+                    return answer;
                 }
-                Err(error) => answer.error = Some(read_error(partition, part.fetch_offset, error)),
+                match partition
+                    .log
+                    .read_to_send(part.fetch_offset, answer.high_watermark, max_bytes, is_first)
+                    .await
+                {
+                    Ok(outcome) => {
+                        answer.bytes = outcome.bytes;
+                        answer.chunks = outcome.pieces;
+                    }
+                    Err(error) => answer.error = Some(self.read_error(partition, part.fetch_offset, error)),
+                }
+            }
+        }
+        answer
+    }
+
+    fn read_error(
+        self: &Rc<Self>,
+        partition: &Partition,
+        offset: Offset,
+        error: ReadError,
+    ) -> PartitionError {
+        match error {
+            ReadError::OutOfRange { log_start_offset, .. } => PartitionError::OffsetOutOfRange {
+                offset,
+                log_start_offset,
+                high_watermark: partition.high_watermark(),
+            },
+            ReadError::Corrupt { .. } => {
+                tracing::error!(target: "log", tp = %partition.name, %error, "unreadable records");
+                PartitionError::Corrupt(error.to_string())
+            }
+            ReadError::Disk(_) | ReadError::Offline { .. } | ReadError::Replaced => {
+                tracing::error!(target: "log", tp = %partition.name, %error, "read failed");
+                self.note_read_failure(partition, &error);
+                PartitionError::Storage(error.to_string())
             }
         }
     }
-    answer
 }
 
 /// Checks epoch, divergence and range, in Kafka's order (`Partition.readRecords`). `Some` is where the
@@ -145,6 +175,7 @@ fn check_readable(
     partition: &Partition,
     part: &FetchPart,
 ) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
+    partition.check_readable()?;
     partition.check_epoch(part.current_leader_epoch)?;
     let log = &partition.log;
     let (log_start_offset, high_watermark) = (log.log_start_offset(), partition.high_watermark());
@@ -190,23 +221,5 @@ fn failed(error: PartitionError) -> Fetched {
         leader_epoch: LeaderEpoch::UNKNOWN,
         chunks: Vec::new(),
         bytes: 0,
-    }
-}
-
-fn read_error(partition: &Partition, offset: Offset, error: ReadError) -> PartitionError {
-    match error {
-        ReadError::OutOfRange { log_start_offset, .. } => PartitionError::OffsetOutOfRange {
-            offset,
-            log_start_offset,
-            high_watermark: partition.high_watermark(),
-        },
-        ReadError::Corrupt { .. } => {
-            tracing::error!(target: "log", tp = %partition.name, %error, "unreadable records");
-            PartitionError::Corrupt(error.to_string())
-        }
-        ReadError::Disk(_) | ReadError::Offline { .. } | ReadError::Replaced => {
-            tracing::error!(target: "log", tp = %partition.name, %error, "read failed");
-            PartitionError::Storage(error.to_string())
-        }
     }
 }

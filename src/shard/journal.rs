@@ -147,7 +147,8 @@ impl Shard {
                         task::yield_if_needed().await;
                     }
                 }
-                Err(error) => self.fail_directory(own, &error),
+                // Like a failed sync: nothing in the directory is written any more.
+                Err(error) => self.fail_directory(own, &error.to_string()),
             }
             self.keep_journal(own);
         }
@@ -168,19 +169,6 @@ impl Shard {
                 if RUN_BYTES <= partition.log.staged_bytes() {
                     driver.long.borrow_mut().push(Rc::clone(partition));
                 }
-            }
-        }
-    }
-
-    /// A journal that cannot be written is like a failed sync: nothing in its directory is written any more.
-    fn fail_directory(&self, own: &OwnDir, error: &LogError) {
-        let (dir, cause) = (own.path.display(), error.to_string());
-        tracing::error!(target: "log", %dir, %error, "log directory offline");
-        for partition in self.snapshot_partitions() {
-            if partition.dir.id == own.id {
-                partition.log.take_offline(&cause);
-                partition.fail(&cause);
-                self.wake_watchers(&partition);
             }
         }
     }
@@ -210,7 +198,7 @@ impl Shard {
                 let dir = own.path.display();
                 tracing::warn!(target: "log", %dir, %error, "no room for the whole journal");
             }
-            Err(error) => self.fail_directory(own, &error),
+            Err(error) => self.fail_directory(own, &error.to_string()),
         }
         driver.end(&driver.is_maintaining);
     }

@@ -59,7 +59,13 @@ impl Shard {
         for directory in start.directories {
             let dir = LogDir::open(self.env.clone(), directory.path.clone()).await?;
             dir.load_cleaned_ends().await?;
-            let own = OwnDir { id: directory.id, path: directory.path, dir, journal: OnceCell::new() };
+            let own = OwnDir {
+                id: directory.id,
+                path: directory.path,
+                dir,
+                journal: OnceCell::new(),
+                failure: OnceCell::new(),
+            };
             self.dirs.borrow_mut().push(Rc::new(own));
         }
         let image = self.image();
@@ -241,13 +247,17 @@ impl Shard {
 
     async fn apply_partition(self: &Rc<Self>, topic: &TopicImage, registration: &PartitionRegistration) {
         let Some(of) = self.assigned(topic, registration) else { return };
+        if of.dir.is_offline() {
+            return;
+        }
         if let Ok(partition) = self.partition(of.id) {
             partition.lead(registration.leader_epoch);
             return;
         }
-        let name = of.name.clone();
+        let (name, dir) = (of.name.clone(), Rc::clone(&of.dir));
         if let Err(error) = self.open(of, false).await {
             tracing::error!(target: "shard", tp = %name, %error, "cannot create the partition's log");
+            self.note_failure(&dir, &error);
         }
     }
 
@@ -280,6 +290,7 @@ impl Shard {
             if let Err(error) = partition.dir.dir.delete_log(&partition.log, time::wall_clock()).await {
                 let tp = &partition.name;
                 tracing::error!(target: "shard", %tp, %error, "cannot delete the partition's log");
+                self.note_failure(&partition.dir, &error);
             }
         }
     }
@@ -298,20 +309,23 @@ impl Shard {
                 partition.log.close_clean().await
             }));
         }
-        let mut is_clean = true;
+        let mut unclean = HashSet::new();
         for (partition, closed) in partitions.iter().zip(closing) {
             if let Err(error) = closed.await {
-                is_clean = false;
-                tracing::error!(target: "shard", tp = %partition.name, %error, "not closed cleanly");
+                // Of a directory that is offline that is known.
+                if unclean.insert(partition.dir.id) && !partition.dir.is_offline() {
+                    tracing::error!(target: "shard", tp = %partition.name, %error, "not closed cleanly");
+                }
             }
         }
         let dirs: Vec<_> = self.dirs.borrow().clone();
         for own in dirs {
-            let logs: Vec<_> = logs_of(&partitions, &own);
             // Without the marker the next start recovers, which is what an unclean log needs.
-            let closed =
-                if is_clean { own.dir.close_clean(&logs, self.broker_epoch()).await } else { Ok(()) };
-            if let Err(error) = closed {
+            if own.is_offline() || unclean.contains(&own.id) {
+                continue;
+            }
+            let logs: Vec<_> = logs_of(&partitions, &own);
+            if let Err(error) = own.dir.close_clean(&logs, self.broker_epoch()).await {
                 tracing::error!(target: "shard", dir = %own.path.display(), %error, "not closed cleanly");
             }
         }

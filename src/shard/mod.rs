@@ -11,6 +11,7 @@ mod cleaner;
 mod connections;
 pub mod control;
 mod deferred;
+mod dir_failure;
 mod drivers;
 mod fetch;
 pub mod fetch_session;
@@ -108,6 +109,8 @@ struct OwnDir {
     dir: LogDir<DirectDisk>,
     /// Set once the logs are loaded, if there is one.
     journal: OnceCell<JournalDriver>,
+    /// Why the directory is offline, if it is.
+    failure: OnceCell<String>,
 }
 
 impl Shard {
@@ -208,11 +211,19 @@ impl Shard {
     fn locate(&self, topic: &TopicImage, partition: i32) -> Result<(ShardId, PartitionId), ErrorCode> {
         let image = topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         if image.leader != Some(self.node_id()) {
-            return Err(ErrorCode::NotLeaderOrFollower);
+            // Its directory may have failed (`ReplicaManager.getPartitionOrError`).
+            let directory = image.directory_of(self.node_id());
+            let is_lost = directory.is_some_and(|directory| !self.is_registered(directory));
+            return Err(if is_lost { ErrorCode::KafkaStorageError } else { ErrorCode::NotLeaderOrFollower });
         }
         let directory = image.directory_of(self.node_id()).ok_or(ErrorCode::KafkaStorageError)?;
         let owner = self.placement.borrow().owner(directory).ok_or(ErrorCode::KafkaStorageError)?;
         Ok((owner, PartitionId { topic_id: topic.id(), partition }))
+    }
+
+    /// Whether a directory of this broker is online, as the metadata has it.
+    fn is_registered(&self, directory: DirectoryId) -> bool {
+        self.image.borrow().broker(self.node_id()).is_some_and(|broker| broker.has_online(directory))
     }
 
     /// Asks the shard `owner`, this one included. Resolves to `None` when that shard is stopping. The

@@ -177,12 +177,17 @@ impl Partition {
         }
     }
 
-    /// Refuses work on a log that is offline.
+    /// Refuses writes to a log that is offline.
     pub(super) fn check_online(&self) -> Result<(), PartitionError> {
         match &*self.failure.borrow() {
             None => Ok(()),
             Some(cause) => Err(PartitionError::Storage(cause.clone())),
         }
+    }
+
+    /// Refuses reads of a log whose directory is offline. One that merely takes no writes can be read.
+    pub(super) fn check_readable(&self) -> Result<(), PartitionError> {
+        self.dir.check_online()
     }
 
     /// Waits for everything below `end`.

@@ -230,12 +230,13 @@ impl Shard {
     }
 
     /// Lets those go on who waited for a flush; `false` when the flush failed and the partition is offline.
-    pub(super) fn after_flush(&self, partition: &Partition, flushed: Result<(), LogError>) -> bool {
+    pub(super) fn after_flush(self: &Rc<Self>, partition: &Partition, flushed: Result<(), LogError>) -> bool {
         match &flushed {
             Ok(()) => partition.release_acks(),
             Err(error) => {
                 tracing::error!(target: "log", tp = %partition.name, %error, "partition offline");
                 partition.fail(&error.to_string());
+                self.note_failure(&partition.dir, error);
             }
         }
         self.wake_watchers(partition);

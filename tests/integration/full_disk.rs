@@ -21,11 +21,12 @@ const IMAGE_BYTES: u64 = 96 << 20;
 /// Mounts the image `$0` at `$1`, fills some of it, and becomes the program that follows.
 const MOUNT_WITH_BALLAST: &str =
     r#"mount -o loop "$0" "$1" && fallocate -l 32M "$1/ballast" && shift && exec "$@""#;
-const MOUNT_AND_MAKE_ROOM: &str = r#"mount -o loop "$0" "$1" && rm -f "$1/ballast" && shift && exec "$@""#;
+pub(crate) const MOUNT_AND_MAKE_ROOM: &str =
+    r#"mount -o loop "$0" "$1" && rm -f "$1/ballast" && shift && exec "$@""#;
 
 /// The words that run a script in a mount namespace of its own. What is mounted there is gone with the
 /// process.
-fn in_a_mount_namespace(script: &str, directory: &Path) -> Vec<String> {
+pub(crate) fn in_a_mount_namespace(script: &str, directory: &Path) -> Vec<String> {
     let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
     let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     words.extend(["image", "mount"].map(|name| directory.join(name).to_string_lossy().into_owned()));
@@ -33,7 +34,7 @@ fn in_a_mount_namespace(script: &str, directory: &Path) -> Vec<String> {
 }
 
 /// An ext4 image and a place to mount it, or why that cannot be.
-fn make_image(directory: &Path) -> Result<(), String> {
+pub(crate) fn make_image(directory: &Path) -> Result<(), String> {
     let path = directory.join("image");
     File::create(&path).and_then(|file| file.set_len(IMAGE_BYTES)).map_err(|error| error.to_string())?;
     fs::create_dir(directory.join("mount")).map_err(|error| error.to_string())?;

@@ -8,6 +8,7 @@ mod compaction;
 mod connections;
 mod control;
 mod crowd;
+mod dir_failure;
 mod full_disk;
 mod groups;
 mod harness;

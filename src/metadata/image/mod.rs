@@ -193,6 +193,16 @@ impl MetadataImage {
         self.topic(topic)?.partition(partition)
     }
 
+    /// The replicas of a partition whose broker, or whose log directory, is not there
+    /// (`KRaftMetadataCache.isReplicaOffline`).
+    pub fn offline_replicas(&self, partition: &PartitionRegistration) -> impl Iterator<Item = NodeId> {
+        partition.replicas.iter().zip(&partition.directories).filter_map(|(&id, &directory)| {
+            let broker = self.broker(id).filter(|broker| broker.is_active());
+            let is_online = broker.is_some_and(|broker| broker.has_online(directory));
+            (!is_online).then_some(id)
+        })
+    }
+
     /// The configs set on a resource, by key; `None` when there are none.
     pub fn configs(&self, resource: &ConfigResource) -> Option<&BTreeMap<String, String>> {
         self.configs.get(resource)

@@ -59,7 +59,7 @@ fn described_dir(dir: DescribedLogDir, asked: &Asked) -> DescribeLogDirsResult {
     let space = match dir.space {
         Ok(space) => space,
         Err(error) => {
-            tracing::error!(target: "server", dir = %path.display(), %error, "cannot be described");
+            tracing::debug!(target: "server", dir = %path.display(), %error, "cannot be described");
             return result.with_error_code(ErrorCode::KafkaStorageError.code());
         }
     };

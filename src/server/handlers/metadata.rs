@@ -135,9 +135,7 @@ fn answer_topic(image: &MetadataImage, topic: &TopicImage) -> MetadataResponseTo
                 .with_leader_epoch(partition.leader_epoch.0)
                 .with_replica_nodes(partition.replicas.iter().map(node).collect())
                 .with_isr_nodes(partition.isr.iter().map(node).collect())
-                .with_offline_replicas(
-                    partition.replicas.iter().filter(|id| !is_online(id)).map(node).collect(),
-                )
+                .with_offline_replicas(image.offline_replicas(partition).map(|id| node(&id)).collect())
         })
         .collect();
     MetadataResponseTopic::default()

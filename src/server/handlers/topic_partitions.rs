@@ -95,7 +95,7 @@ impl Page<'_> {
         let nodes = |ids: &[NodeId]| ids.iter().map(|id| BrokerId(id.0)).collect::<Vec<_>>();
         let leader = partition.leader.filter(is_online);
         let error = if leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable };
-        let offline: Vec<_> = partition.replicas.iter().copied().filter(|id| !is_online(id)).collect();
+        let offline: Vec<_> = self.image.offline_replicas(partition).collect();
         DescribeTopicPartitionsResponsePartition::default()
             .with_error_code(error.code())
             .with_partition_index(partition.id)

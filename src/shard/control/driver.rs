@@ -5,17 +5,18 @@
 //! topic finds it on every core.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::directories::{self, Directories, random_uuid};
 use super::meta_log::{MetaLog, MetaLogError};
-use super::{AdvertisedListener, ControlError, ControlRequest, DirectoryError, StartShard};
+use super::{AdvertisedListener, ControlError, ControlRequest, DirectoryError, FailedDirectory, StartShard};
 use crate::config::BrokerConfig;
 use crate::controller::{
-    AllocateProducerIds, Controller, ControllerConfig, Output, PreviousStop, RegisterBroker, Response, Token,
-    UnfenceBroker,
+    AllocateProducerIds, Controller, ControllerConfig, FailDirectories, Output, PreviousStop, RegisterBroker,
+    Response, Token, UnfenceBroker,
 };
 use crate::log::{EnvConfig, LogEnv};
 use crate::metadata::features::supported_features;
@@ -27,7 +28,7 @@ use crate::rt::sync::Notify;
 use crate::rt::{task, time};
 use crate::shard::message::{Message, RequestId};
 use crate::shard::placement::Placement;
-use crate::types::{Offset, Prng, ShardId};
+use crate::types::{DirectoryId, Offset, Prng, ShardId};
 
 /// The metadata log needs little memory: it is read once and written at its end.
 const CACHE_BYTES: usize = 1 << 20;
@@ -79,6 +80,22 @@ pub enum ControlFailure {
     /// The controller refused this broker.
     #[error("this broker cannot register: {0}")]
     Registration(String),
+    /// The last log directory has failed.
+    #[error("all log directories have failed, the last one {}: {cause}", path.display())]
+    AllDirectories {
+        /// The last one.
+        path: PathBuf,
+        /// What failed in it.
+        cause: String,
+    },
+    /// The directory of the cluster's metadata has failed.
+    #[error("the log directory {}, which the cluster's metadata shares, has failed: {cause}", path.display())]
+    MetadataDirectory {
+        /// Which one.
+        path: PathBuf,
+        /// What failed in it.
+        cause: String,
+    },
     /// A stop was asked for before the start was done.
     #[error("stopped while starting")]
     Interrupted,
@@ -133,6 +150,8 @@ struct Control {
     image: MetadataImage,
     controller: Controller,
     broker_epoch: i64,
+    /// The log directories that have not failed.
+    online: HashSet<DirectoryId>,
     /// Who asked; a shard numbers its requests by itself.
     askers: HashMap<Token, (usize, RequestId)>,
     next_token: u64,
@@ -204,6 +223,7 @@ async fn start_and_serve(
         meta_log,
         image,
         broker_epoch: -1,
+        online: found.shards.iter().map(|directory| directory.id).collect(),
         askers: HashMap::new(),
         next_token: 0,
         parked: Vec::new(),
@@ -288,6 +308,8 @@ impl Control {
                 Event::Message(shard, Message::Started(Err(cause))) => {
                     return Err(ControlFailure::Shard { shard, cause });
                 }
+                // A shard that has started may find its directory broken while others still load.
+                Event::Message(shard, message @ Message::Control { .. }) => self.handle(shard, message)?,
                 Event::Message(shard, message) => panic!("shard {shard} sent {message:?} before it started"),
                 Event::Signal(ControlSignal::Stop) => return Err(ControlFailure::Interrupted),
             }
@@ -299,7 +321,7 @@ impl Control {
         while self.applied_everywhere() < self.image.end_offset() {
             match self.events.next().await {
                 // A shard that has applied the unfencing serves clients, who may ask for something already.
-                Event::Message(from, message) => self.handle(from, message),
+                Event::Message(from, message) => self.handle(from, message)?,
                 Event::Signal(ControlSignal::Stop) => return Err(ControlFailure::Interrupted),
             }
         }
@@ -315,7 +337,7 @@ impl Control {
             let mut next = Some(self.events.next().await);
             while let Some(event) = next {
                 match event {
-                    Event::Message(from, message) => self.handle(from, message),
+                    Event::Message(from, message) => self.handle(from, message)?,
                     Event::Signal(ControlSignal::Stop) => return self.stop().await,
                 }
                 next = self.events.try_next();
@@ -326,7 +348,7 @@ impl Control {
         }
     }
 
-    fn handle(&mut self, from: usize, message: Message) {
+    fn handle(&mut self, from: usize, message: Message) -> Result<(), ControlFailure> {
         match message {
             Message::Control { id, body } => {
                 let token = self.token();
@@ -352,11 +374,30 @@ impl Control {
                         let request = AllocateProducerIds { broker_id, broker_epoch };
                         self.controller.handle_allocate_producer_ids(token, request);
                     }
+                    ControlRequest::FailDirectory(failed) => self.fail_directory(token, failed)?,
                 }
             }
             Message::Applied(last) => self.applied[from] = last + 1,
             other => panic!("shard {from} sent control {other:?}"),
         }
+        Ok(())
+    }
+
+    /// Goes on without a directory, if there is another and the metadata is not beside it; else the broker
+    /// ends (`ReplicaManager.handleLogDirFailure`).
+    fn fail_directory(&mut self, token: Token, failed: FailedDirectory) -> Result<(), ControlFailure> {
+        let FailedDirectory { id, path, cause } = failed;
+        self.online.remove(&id);
+        if self.online.is_empty() {
+            return Err(ControlFailure::AllDirectories { path, cause });
+        }
+        if path.starts_with(&self.config.metadata_log_dir) {
+            return Err(ControlFailure::MetadataDirectory { path, cause });
+        }
+        let (broker_id, broker_epoch) = (self.config.node_id, self.broker_epoch);
+        let request = FailDirectories { broker_id, broker_epoch, failed: vec![id] };
+        self.controller.handle_fail_directories(token, &request);
+        Ok(())
     }
 
     /// Makes every decision durable and sends it to the shards. Replies are parked.

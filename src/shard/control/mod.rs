@@ -36,6 +36,19 @@ pub enum ControlRequest {
     UpdateFeatures(UpdateFeatures),
     /// A block of producer ids for the asking shard.
     AllocateProducerIds,
+    /// A log directory of the asking shard has failed.
+    FailDirectory(FailedDirectory),
+}
+
+/// A log directory that is out of use until the next start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDirectory {
+    /// Its id.
+    pub id: DirectoryId,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What failed.
+    pub cause: String,
 }
 
 /// The answer, of the kind of the request. It comes after every shard has applied what it promises.
