@@ -28,6 +28,8 @@ pub struct BrokerConfig {
     pub log_dirs: Vec<PathBuf>,
     /// `metadata.log.dir`, or the first log directory.
     pub metadata_log_dir: PathBuf,
+    /// When snapshots of the metadata are written.
+    pub metadata_snapshots: MetadataSnapshots,
     /// Listeners, connections and requests.
     pub network: NetworkConfig,
     /// Which CPUs run shards, and how many.
@@ -54,6 +56,15 @@ pub struct BrokerConfig {
     settings: Settings,
     static_settings: Settings,
     dynamic: DynamicLayers,
+}
+
+/// When snapshots of the metadata are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataSnapshots {
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub record_bytes_max: u64,
+    /// `metadata.log.max.snapshot.interval.ms`; `None` for no limit.
+    pub interval_max: Option<Duration>,
 }
 
 /// Listeners, connections and requests.
@@ -229,6 +240,11 @@ impl BrokerConfig {
             rack: settings.text("broker.rack").map(str::to_owned),
             cluster_id: settings.text("corelog.cluster.id").map(str::to_owned),
             metadata_log_dir: metadata_log_dir.unwrap_or_else(|| log_dirs[0].clone()),
+            metadata_snapshots: MetadataSnapshots {
+                record_bytes_max: settings.size("metadata.log.max.record.bytes.between.snapshots") as u64,
+                interval_max: Some(millis(&settings, "metadata.log.max.snapshot.interval.ms"))
+                    .filter(|interval| !interval.is_zero()),
+            },
             log_dirs,
             network,
             shards: ShardsConfig { cpus, count: count.map(|count| u16::try_from(count).expect("bounded")) },

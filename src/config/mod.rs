@@ -21,7 +21,8 @@ mod source;
 mod topic;
 
 pub use broker::{
-    BrokerConfig, CleanerConfig, JournalSettings, NetworkConfig, ShardsConfig, StorageConfig, TopicCreation,
+    BrokerConfig, CleanerConfig, JournalSettings, MetadataSnapshots, NetworkConfig, ShardsConfig,
+    StorageConfig, TopicCreation,
 };
 pub use cpus::CpuList;
 pub use describe::{ConfigSynonym, DescribedConfig};

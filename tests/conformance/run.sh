@@ -26,7 +26,8 @@ for shards in ${SHARDS:-2}; do
   mkdir -p "$WORK/data"
   : > "$WORK/broker.log"
   "$corelog" start --override log.dirs="$WORK/data" --override listeners=PLAINTEXT://127.0.0.1:0 \
-    --override corelog.shards="$shards" --override num.partitions=4 > "$WORK/broker.log" 2>&1 &
+    --override corelog.shards="$shards" --override num.partitions=4 \
+    --override metadata.log.max.record.bytes.between.snapshots=5000 > "$WORK/broker.log" 2>&1 &
   broker=$!
   for _ in $(seq 200); do
     BOOTSTRAP=$(sed -n 's/.*listener=PLAINTEXT address="\{0,1\}\([0-9.:]*\).*/\1/p' "$WORK/broker.log" | head -n 1)

@@ -39,6 +39,42 @@ fn is_whole(broker: &Broker, topic: &str, partitions: i32, count: usize) {
     }
 }
 
+/// The metadata's snapshots.
+fn metadata_snapshots(data: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data.join("__cluster_metadata-0")).expect("the metadata log is there");
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "checkpoint"));
+    found
+}
+
+#[test]
+fn metadata_snapshots_are_written_by_size_and_by_time() {
+    for (key, value) in [
+        ("metadata.log.max.record.bytes.between.snapshots", "2000"),
+        ("metadata.log.max.snapshot.interval.ms", "300"),
+    ] {
+        let mut broker = Broker::start(1, &[(key, value)]);
+        for number in 0..30 {
+            clients::create_topic(&broker.bootstrap(), &format!("t-{number}"), 2, &[]);
+        }
+        eventually("a snapshot is written", PATIENCE, || metadata_snapshots(&broker.data()).pop());
+        broker.stop();
+        broker.restart();
+        let consumer = clients::consumer(&broker.bootstrap(), &[]);
+        let metadata = consumer.fetch_metadata(None, PATIENCE).expect("the broker answers");
+        let topics = clients::topics(&metadata).filter(|topic| topic.name().starts_with("t-"));
+        assert_eq!(topics.map(|topic| topic.partitions().len()).collect::<Vec<_>>(), [2; 30], "{key}");
+    }
+}
+
+#[test]
+fn few_changes_of_the_metadata_are_no_snapshot() {
+    let mut broker = Broker::start(1, &[("metadata.log.max.snapshot.interval.ms", "0")]);
+    clients::create_topic(&broker.bootstrap(), "t", 2, &[]);
+    broker.stop();
+    assert_eq!(metadata_snapshots(&broker.data()), [] as [PathBuf; 0]);
+}
+
 /// The directory of a partition, wherever under the data directory it is.
 fn partition_directory(data: &Path, name: &str) -> PathBuf {
     let mut unvisited = vec![data.to_owned()];

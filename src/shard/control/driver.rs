@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::directories::{self, Directories, random_uuid};
-use super::meta_log::{MetaLog, MetaLogError};
+use super::meta_log::{MetaLog, MetaLogError, Now};
 use super::{AdvertisedListener, ControlError, ControlRequest, DirectoryError, FailedDirectory, StartShard};
 use crate::config::BrokerConfig;
 use crate::controller::{
@@ -207,9 +207,9 @@ async fn start_and_serve(
         seed: prng.next_u64(),
     };
     let env = LogEnv::new(disk, env_config);
-    let parent = config.metadata_log_dir.clone();
+    let (parent, snapshots) = (config.metadata_log_dir.clone(), config.metadata_snapshots);
     let (mut meta_log, mut image) =
-        MetaLog::open(env, parent, &found.cluster_id, found.with_partitions.as_deref(), time::wall_clock())
+        MetaLog::open(env, parent, &found.cluster_id, found.with_partitions.as_deref(), snapshots, now())
             .await?;
     meta_log.begin_epoch(config.node_id, &mut image, time::wall_clock()).await?;
     let controller_config = ControllerConfig { broker: BrokerConfig::clone(&config), seed: prng.next_u64() };
@@ -234,6 +234,10 @@ async fn start_and_serve(
     control.start(found, endpoints, &mut prng).await?;
     on_ready();
     control.serve().await
+}
+
+fn now() -> Now {
+    Now { wall: time::wall_clock(), monotonic: time::monotonic_now() }
 }
 
 impl Control {
@@ -334,7 +338,7 @@ impl Control {
         self.drain().await?;
         self.release_parked();
         loop {
-            let mut next = Some(self.events.next().await);
+            let mut next = self.next_event().await;
             while let Some(event) = next {
                 match event {
                     Event::Message(from, message) => self.handle(from, message)?,
@@ -344,7 +348,15 @@ impl Control {
             }
             self.drain().await?;
             self.release_parked();
-            self.meta_log.maybe_snapshot(&self.image, time::wall_clock()).await?;
+            self.meta_log.maybe_snapshot(&self.image, now()).await?;
+        }
+    }
+
+    /// The next event; `None` when a snapshot is due before one comes.
+    async fn next_event(&self) -> Option<Event> {
+        match self.meta_log.snapshot_due_in(&self.image, time::monotonic_now()) {
+            Some(left) => time::timeout(left, self.events.next()).await.ok(),
+            None => Some(self.events.next().await),
         }
     }
 

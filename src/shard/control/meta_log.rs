@@ -1,9 +1,11 @@
 //! `__cluster_metadata-0`: the log of the cluster's metadata, its snapshots, and how both are read back.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::config::MetadataSnapshots;
 use crate::disk::{Disk, DiskError, WriteSync};
 use crate::log::{
     AppendContext, AppendOrigin, BatchToAppend, CheckpointedLog, Log, LogConfig, LogDir, LogEnv, LogError,
@@ -18,8 +20,6 @@ use crate::types::{LeaderEpoch, NodeId, Offset, Timestamp, TopicName, TopicParti
 /// The metadata topic; it has one partition.
 pub(super) const METADATA_TOPIC: &str = "__cluster_metadata";
 
-/// `metadata.log.max.record.bytes.between.snapshots`
-const SNAPSHOT_EVERY_BYTES: u64 = 20 << 20;
 /// Snapshots kept: the newest, and the one before in case the newest turns out unreadable.
 const SNAPSHOTS_KEPT: usize = 2;
 /// A snapshot of a million partitions is below this.
@@ -84,6 +84,13 @@ pub enum MetaLogError {
     Broken(String),
 }
 
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) wall: Timestamp,
+    pub(super) monotonic: Instant,
+}
+
 /// The metadata log, open for appends.
 pub(super) struct MetaLog<D: Disk> {
     env: LogEnv<D>,
@@ -91,7 +98,10 @@ pub(super) struct MetaLog<D: Disk> {
     log: Log<D>,
     dir: PathBuf,
     epoch: LeaderEpoch,
+    snapshots_wanted: MetadataSnapshots,
     bytes_since_snapshot: u64,
+    /// When the last snapshot was written, or the log opened.
+    last_snapshot: Instant,
     last_append: Timestamp,
 }
 
@@ -103,7 +113,8 @@ impl<D: Disk> MetaLog<D> {
         parent: PathBuf,
         cluster_id: &str,
         with_partitions: Option<&Path>,
-        now: Timestamp,
+        snapshots_wanted: MetadataSnapshots,
+        now: Now,
     ) -> Result<(Self, MetadataImage), MetaLogError> {
         let topic = TopicName::new(METADATA_TOPIC).expect("Kafka's name is legal");
         let name = TopicPartition { topic, partition: 0 };
@@ -115,14 +126,14 @@ impl<D: Disk> MetaLog<D> {
         }
         let config = LogConfig { segment_ms: i64::MAX, ..LogConfig::default() };
         let log = if exists {
-            let (log, report) = log_dir.load_log(name, config, now).await?;
+            let (log, report) = log_dir.load_log(name, config, now.wall).await?;
             if let Some(broken) = report.broken.first() {
                 let (file, cause) = (broken.file.display(), &broken.cause);
                 return Err(MetaLogError::Broken(format!("{file}, byte {}: {cause}", broken.position)));
             }
             log
         } else {
-            log_dir.create_log(name, Uuid::METADATA_TOPIC, config, now).await?
+            log_dir.create_log(name, Uuid::METADATA_TOPIC, config, now.wall).await?
         };
         let mut meta_log = Self {
             env,
@@ -130,8 +141,10 @@ impl<D: Disk> MetaLog<D> {
             log,
             dir,
             epoch: LeaderEpoch::ZERO,
+            snapshots_wanted,
             bytes_since_snapshot: 0,
-            last_append: now,
+            last_snapshot: now.monotonic,
+            last_append: now.wall,
         };
         let image = meta_log.read_back(cluster_id).await?;
         Ok((meta_log, image))
@@ -244,20 +257,32 @@ impl<D: Disk> MetaLog<D> {
         Ok(())
     }
 
-    /// Writes a snapshot when enough was appended since the last one, and drops old ones.
+    /// How long until a snapshot is due because of the time since the last one; `None` while nothing was
+    /// appended.
+    pub(super) fn snapshot_due_in(&self, image: &MetadataImage, now: Instant) -> Option<Duration> {
+        let interval = self.snapshots_wanted.interval_max?;
+        let has_news = 0 < self.bytes_since_snapshot && !image.in_transaction();
+        has_news.then(|| interval.saturating_sub(now.saturating_duration_since(self.last_snapshot)))
+    }
+
+    /// Writes a snapshot when enough was appended since the last one, or enough time has passed, and drops
+    /// old ones (`SnapshotGenerator`).
     pub(super) async fn maybe_snapshot(
         &mut self,
         image: &MetadataImage,
-        now: Timestamp,
+        now: Now,
     ) -> Result<(), MetaLogError> {
-        if self.bytes_since_snapshot < SNAPSHOT_EVERY_BYTES || image.in_transaction() {
+        let is_large = self.snapshots_wanted.record_bytes_max <= self.bytes_since_snapshot;
+        let is_old = self.snapshot_due_in(image, now.monotonic).is_some_and(|left| left.is_zero());
+        if !(is_large || is_old) || image.in_transaction() {
             return Ok(());
         }
         let id = SnapshotId::of(image);
-        let times = SnapshotTimes { last_contained: self.last_append, now };
+        let times = SnapshotTimes { last_contained: self.last_append, now: now.wall };
         let contents: Vec<u8> = snapshot::encode(image, times).flatten().collect();
         self.env.disk().replace_file(&self.dir.join(id.to_string()), &contents).await?;
         self.bytes_since_snapshot = 0;
+        self.last_snapshot = now.monotonic;
         self.log.checkpoint().await?;
         self.log_dir.write_checkpoints(&[self.to_checkpoint()]).await?;
         let (end_offset, bytes) = (id.end_offset, contents.len());
