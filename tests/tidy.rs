@@ -583,6 +583,18 @@ fn every_rule_finds_what_it_forbids() {
     check_samples(check_machine_paths, &[("docs/a.md", home, &[1])]);
 }
 
+/// The fuzzer is a package of its own, which no other test builds.
+#[test]
+fn every_served_api_is_fuzzed_from_a_seed() {
+    for path in ["tests/fuzz/fuzz_targets/request_frame.rs", "tests/fuzz/seeds.rs"] {
+        let text = read(path);
+        for row in corelog::wire::api::ALL {
+            let arm = format!("ApiKey::{:?} =>", row.key);
+            assert!(text.contains(&arm), "{path}: {arm} is missing");
+        }
+    }
+}
+
 #[test]
 fn dependencies_and_their_reasons_match() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\na = \"1\"\n# A comment = x.\n\

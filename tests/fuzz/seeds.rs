@@ -6,24 +6,52 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use corelog::record::builder::{BatchBuilder, BatchFields};
 use corelog::record::compression::Codec;
 use corelog::record::records::HeaderRef;
-use corelog::types::Timestamp;
+use corelog::types::{Offset, Timestamp, Uuid};
 use corelog::wire::api::{self, ApiRow};
 use corelog::wire::header::RequestHeader;
-use corelog::wire::messages::{self, ApiKey, StrBytes, encode_request};
+use corelog::wire::messages::{self, ApiKey, StrBytes, encode, encode_request};
+use corelog::wire::reply;
+
+mod disk_files;
+
+use disk_files::{FILES, Kind};
 
 fn main() -> io::Result<()> {
     let corpus = Path::new("corpus");
-    for dir in ["request_frame", "batch_validate"] {
+    for dir in ["request_frame", "batch_validate", "wire_reply", "disk_formats"] {
         fs::create_dir_all(corpus.join(dir))?;
     }
     for api in api::ALL {
         for version in api.min..=api.max {
             let contents = request(api, version).slice(4..);
             fs::write(corpus.join("request_frame").join(format!("{:?}-v{version}", api.key)), contents)?;
+        }
+    }
+    for (index, api) in api::ALL.iter().enumerate() {
+        for version in api.min..=api.max {
+            let Some(body) = reply(api.key, version) else { continue };
+            // Correlation id, and the tags of a flexible header.
+            let header_len = 4 + usize::from(api.response_header_version(version) == 1);
+            let choice = [index as u8, (version - api.min) as u8];
+            let contents = [&choice[..], &vec![0; header_len], &body].concat();
+            fs::write(corpus.join("wire_reply").join(format!("{:?}-v{version}", api.key)), contents)?;
+        }
+    }
+    for (index, file) in FILES.iter().enumerate() {
+        let contents = match file.kind {
+            Kind::Journal => journal(),
+            Kind::Plain if file.contents.is_empty() => aborted_transaction(),
+            _ => file.contents.to_vec(),
+        };
+        // After a crash and a clean stop, each with checksums as they are and made right.
+        for flags in [0x00, 0x01, 0x42, 0x03] {
+            let contents = [&[index as u8, flags][..], &contents].concat();
+            let name = format!("{index:02}-{}-{flags:02x}", file.name.replace('/', "-"));
+            fs::write(corpus.join("disk_formats").join(name), contents)?;
         }
     }
     for codec in Codec::ALL {
@@ -98,6 +126,12 @@ fn request(api: &'static ApiRow, api_version: i16) -> Bytes {
         ApiKey::ListGroups => encode_request(&header, &messages::ListGroupsRequest::default()),
         ApiKey::DeleteGroups => encode_request(&header, &messages::DeleteGroupsRequest::default()),
         ApiKey::OffsetDelete => encode_request(&header, &messages::OffsetDeleteRequest::default()),
+        ApiKey::ConsumerGroupHeartbeat => {
+            encode_request(&header, &messages::ConsumerGroupHeartbeatRequest::default())
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            encode_request(&header, &messages::ConsumerGroupDescribeRequest::default())
+        }
         other => panic!("{other:?} is served and has no seed"),
     };
     frame.expect("a seed has only the fields of its version")
@@ -137,4 +171,83 @@ fn create_topics() -> messages::CreateTopicsRequest {
             CreatableTopicConfig::default().with_name(StrBytes::from_static_str("retention.ms")),
         ]);
     messages::CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(i32::MAX)
+}
+
+/// A response of the kinds that the client reads.
+fn reply(key: ApiKey, version: i16) -> Option<Bytes> {
+    let mut out = BytesMut::new();
+    let encoded = match key {
+        ApiKey::Produce if version <= reply::PRODUCE_VERSION_MAX => {
+            encode(&produce_reply(version), version, &mut out)
+        }
+        ApiKey::Fetch if version <= reply::FETCH_VERSION_MAX => encode(&fetch_reply(), version, &mut out),
+        ApiKey::ApiVersions => encode(&messages::ApiVersionsResponse::default(), version, &mut out),
+        ApiKey::Metadata => encode(&messages::MetadataResponse::default(), version, &mut out),
+        ApiKey::ListOffsets => encode(&messages::ListOffsetsResponse::default(), version, &mut out),
+        ApiKey::DescribeGroups => encode(&messages::DescribeGroupsResponse::default(), version, &mut out),
+        _ => return None,
+    };
+    encoded.expect("a seed has only the fields of its version");
+    Some(out.freeze())
+}
+
+fn produce_reply(version: i16) -> messages::ProduceResponse {
+    use messages::produce_response::{
+        BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+    };
+    let mut failed = PartitionProduceResponse::default().with_error_code(87);
+    if 8 <= version {
+        failed.error_message = Some(StrBytes::from_static_str("why"));
+        failed.record_errors = vec![BatchIndexAndErrorMessage::default()];
+    }
+    let topic = TopicProduceResponse::default()
+        .with_name(StrBytes::from_static_str("topic").into())
+        .with_partition_responses(vec![PartitionProduceResponse::default(), failed]);
+    messages::ProduceResponse::default().with_responses(vec![topic])
+}
+
+fn fetch_reply() -> messages::FetchResponse {
+    use messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+    let partition = PartitionData::default()
+        .with_aborted_transactions(Some(vec![AbortedTransaction::default()]))
+        .with_records(Some(batch(Codec::None)));
+    let topic = FetchableTopicResponse::default()
+        .with_topic(StrBytes::from_static_str("topic").into())
+        .with_partitions(vec![partition, PartitionData::default()]);
+    messages::FetchResponse::default().with_responses(vec![topic])
+}
+
+/// A journal file with one frame: a batch that follows the log's end. `disk_formats` makes its checksums
+/// right.
+fn journal() -> Vec<u8> {
+    let metadata = FILES.iter().find(|file| file.name.ends_with("partition.metadata"));
+    let text = std::str::from_utf8(metadata.expect("it is listed").contents).expect("a text file");
+    let topic_id = text.lines().find_map(|line| line.strip_prefix("topic_id: ")).expect("a topic id");
+    let topic_id: Uuid = topic_id.trim().parse().expect("an id as Kafka writes it");
+    let mut builder = BatchBuilder::new(BatchFields { base_offset: Offset(450), ..BatchFields::default() });
+    builder.append(Timestamp(1_700_000_000_000), Some(b"key"), Some(&[7; 200]), &[]);
+    let batch = builder.build();
+    let mut entry = vec![1];
+    entry.extend_from_slice(&topic_id.0.to_be_bytes());
+    entry.extend_from_slice(&0_i32.to_be_bytes());
+    for offset in [300_i64, 450, 451] {
+        entry.extend_from_slice(&offset.to_be_bytes());
+    }
+    entry.extend_from_slice(&(batch.len() as u32).to_be_bytes());
+    entry.extend_from_slice(&batch);
+    let mut file = vec![0; 2 * 4096];
+    file[19] = 9;
+    file[4096 + 4..4096 + 8].copy_from_slice(&(24 + entry.len() as u32).to_be_bytes());
+    file[4096 + 20..4096 + 24].copy_from_slice(&1_u32.to_be_bytes());
+    file[4096 + 24..4096 + 24 + entry.len()].copy_from_slice(&entry);
+    file
+}
+
+/// An entry of a transaction index.
+fn aborted_transaction() -> Vec<u8> {
+    let mut entry = 0_i16.to_be_bytes().to_vec();
+    for field in [7_i64, 150, 160, 150] {
+        entry.extend_from_slice(&field.to_be_bytes());
+    }
+    entry
 }

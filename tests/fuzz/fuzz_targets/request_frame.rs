@@ -84,6 +84,12 @@ fn decode(mut frame: Bytes) {
         ApiKey::ListGroups => drop(messages::decode::<messages::ListGroupsRequest>(frame, version)),
         ApiKey::DeleteGroups => drop(messages::decode::<messages::DeleteGroupsRequest>(frame, version)),
         ApiKey::OffsetDelete => drop(messages::decode::<messages::OffsetDeleteRequest>(frame, version)),
+        ApiKey::ConsumerGroupHeartbeat => {
+            drop(messages::decode::<messages::ConsumerGroupHeartbeatRequest>(frame, version))
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            drop(messages::decode::<messages::ConsumerGroupDescribeRequest>(frame, version))
+        }
         other => panic!("{other:?} is served and not fuzzed"),
     }
 }
