@@ -3,7 +3,8 @@
 //! Each seed runs producers, a flusher and a reader over two logs that may share a journal, stops the process
 //! or the machine at a random point, recovers, and compares the logs with a model of what was acknowledged;
 //! several times over the same disk. A failure prints its seed;
-//! `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it.
+//! `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it. `CORELOG_SIM_SEEDS=<count>` runs more seeds,
+//! and `CORELOG_SIM_SALT=<number>` others.
 //!
 //! Four bugs put in by hand must be found: see [`Sabotage`].
 
@@ -23,6 +24,9 @@ use sabotage::Sabotage;
 
 /// Seeds per test; the tests run side by side.
 const SEEDS: u64 = 1_000;
+
+/// Of these many seeds, one must find a torn batch that was left: most crashes tear one.
+const SEEDS_TO_FIND_A_TORN_BATCH: u64 = 20;
 
 /// Seeds within which a bug put in by hand must show.
 const SEEDS_TO_FIND_A_BUG: u64 = 200;
@@ -61,14 +65,19 @@ fn seed_that_finds(sabotage: Sabotage, what: &str) -> u64 {
     seed
 }
 
+fn seeds() -> u64 {
+    let seeds = std::env::var("CORELOG_SIM_SEEDS").ok();
+    seeds.map_or(SEEDS, |seeds| seeds.parse().expect("CORELOG_SIM_SEEDS is a number"))
+}
+
 #[test]
 fn even_seeds_keep_every_promise() {
-    check_seeds((0..SEEDS).map(|seed| 2 * seed));
+    check_seeds((0..seeds()).map(|seed| 2 * seed));
 }
 
 #[test]
 fn odd_seeds_keep_every_promise() {
-    check_seeds((0..SEEDS).map(|seed| 2 * seed + 1));
+    check_seeds((0..seeds()).map(|seed| 2 * seed + 1));
 }
 
 #[test]
@@ -97,7 +106,10 @@ fn acknowledging_before_the_sync_is_found() {
 
 #[test]
 fn skipping_the_truncation_of_a_torn_batch_is_found() {
-    seed_that_finds(Sabotage::SkipTruncation, "");
+    let violations = (0..SEEDS_TO_FIND_A_BUG).filter_map(|seed| violation(seed, Sabotage::SkipTruncation));
+    let found = violations.filter(|violation| violation.contains("a torn batch was left")).count() as u64;
+    println!("found by {found} of {SEEDS_TO_FIND_A_BUG} seeds");
+    assert!(SEEDS_TO_FIND_A_BUG / SEEDS_TO_FIND_A_TORN_BATCH <= found, "found by {found} seeds only");
 }
 
 #[test]

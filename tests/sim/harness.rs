@@ -9,6 +9,7 @@ use corelog::disk::{Disk, DiskFile, OpenMode, WriteSync};
 use corelog::log::{
     CheckpointedLog, EnvConfig, Fate, Journal, JournalConfig, Log, LogConfig, LogDir, LogEnv,
 };
+use corelog::record::batch::Batches;
 use corelog::types::{Offset, Prng, Timestamp, TopicName, TopicPartition, Uuid};
 
 use super::model::{Acks, Model};
@@ -112,7 +113,7 @@ type OpenLogs = (Rc<LogDir<SabotagedDisk>>, Vec<Log<SabotagedDisk>>);
 
 impl World {
     fn new(seed: u64, sabotage: Sabotage) -> Self {
-        let mut prng = Prng::new(seed);
+        let mut prng = Prng::new(seed ^ salt());
         let disk = SabotagedDisk::new(MemoryDisk::new(prng.next_u64(), FaultPlan::default()));
         let config = LogConfig {
             segment_bytes: [12, 16, 64][prng.below(3) as usize] * 1024,
@@ -543,7 +544,34 @@ impl World {
                 return Err(format!("seed {}: a disk that is sound is called broken: {report:?}", self.seed));
             }
         }
+        for (log, _) in &logs {
+            self.check_last_segment(log)?;
+        }
         Ok((Rc::new(dir), logs.into_iter().map(|(log, _)| log).collect()))
+    }
+
+    /// The last segment of a log that was just opened holds batches up to the log's end, and zeros: bytes of
+    /// a torn batch that stay behind it would be taken for records once the log has grown up to them.
+    fn check_last_segment(&self, log: &Log<SabotagedDisk>) -> Result<(), String> {
+        const SEGMENT_BYTES_MAX: usize = 16 << 20;
+        let read = async {
+            let mut names = self.disk.inner.list(&log.dir()).await?;
+            names.retain(|entry| entry.name.ends_with(".log"));
+            // The file of a segment comes with its first batch.
+            let Some(last) = names.pop() else { return Ok((String::new(), Vec::new())) };
+            let contents = self.disk.inner.read_file(&log.dir().join(&last.name), SEGMENT_BYTES_MAX).await?;
+            Ok((last.name, contents))
+        };
+        let read: Result<_, corelog::disk::DiskError> = block_on(read);
+        let (name, contents) = read.map_err(|error| error.to_string())?;
+        let end = log.staged_end_offset();
+        let batches = Batches::new(&contents).map_while(Result::ok);
+        let whole = batches.take_while(|(_, header, _)| header.next_offset() <= end);
+        let len = whole.last().map_or(0, |(position, _, batch)| position + batch.len());
+        match contents[len..].iter().position(|byte| *byte != 0) {
+            None => Ok(()),
+            Some(at) => Err(format!("{name}: a torn batch was left at {}, behind the end {end}", len + at)),
+        }
     }
 }
 
@@ -588,6 +616,12 @@ impl Partition {
         self.model.replace(model);
         self.producers.replace(producers);
     }
+}
+
+/// Shifts what every seed does, for other runs than the usual ones.
+fn salt() -> u64 {
+    let salt = std::env::var("CORELOG_SIM_SALT").ok();
+    salt.map_or(0, |salt| salt.parse::<u64>().expect("CORELOG_SIM_SALT is a number") << 32)
 }
 
 fn dir_path() -> PathBuf {
