@@ -214,8 +214,12 @@ fn connection_limits(config: &BrokerConfig) -> Result<ConnectionLimits, BrokerEr
             resolved.map_err(|error| BrokerError::ResolveOverride { host: host.clone(), error })?;
         overrides.insert(resolved.ip().to_canonical(), *count);
     }
-    let (total, per_ip) = (network.connections_max, network.connections_per_ip_max);
-    Ok(ConnectionLimits { total, per_ip, overrides })
+    Ok(ConnectionLimits {
+        total: network.connections_max,
+        per_ip: network.connections_per_ip_max,
+        creations_per_second: network.connection_creation_rate_max,
+        overrides,
+    })
 }
 
 type ShardListeners = Vec<Vec<(String, BoundListener)>>;

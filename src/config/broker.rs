@@ -89,6 +89,8 @@ pub struct NetworkConfig {
     pub connections_max: usize,
     /// `max.connections.per.ip`, all shards together.
     pub connections_per_ip_max: usize,
+    /// `max.connection.creation.rate`, all shards together.
+    pub connection_creation_rate_max: usize,
     /// `max.connections.per.ip.overrides`: host names or addresses with their limits.
     pub connections_per_ip_overrides: Vec<(String, usize)>,
     /// `connections.max.idle.ms`; `None` for never.
@@ -210,10 +212,13 @@ impl BrokerConfig {
     /// key has its new value; the others stay until the next start.
     pub fn with_dynamic(&self, layers: DynamicLayers) -> Self {
         let settings = self.static_settings.overlaid(&layers);
-        let connections_max = settings.size("max.connections");
-        let connections_per_ip_max = settings.size("max.connections.per.ip");
         Self {
-            network: NetworkConfig { connections_max, connections_per_ip_max, ..self.network.clone() },
+            network: NetworkConfig {
+                connections_max: settings.size("max.connections"),
+                connections_per_ip_max: settings.size("max.connections.per.ip"),
+                connection_creation_rate_max: settings.size("max.connection.creation.rate"),
+                ..self.network.clone()
+            },
             producer_id_expiration: millis(&settings, "producer.id.expiration.ms"),
             topic_defaults: TopicDefaults::of(&settings),
             settings,
@@ -406,6 +411,7 @@ impl Checks<'_> {
             listen_backlog: u32::try_from(settings.size("socket.listen.backlog.size")).expect("an INT"),
             connections_max: settings.size("max.connections"),
             connections_per_ip_max: settings.size("max.connections.per.ip"),
+            connection_creation_rate_max: settings.size("max.connection.creation.rate"),
             connections_per_ip_overrides,
             idle_max: idle_ms.map(Duration::from_millis),
             inflight_requests_max: settings.size("corelog.connection.inflight.requests.max"),

@@ -22,6 +22,8 @@ pub struct ConnectionLimits {
     pub total: usize,
     /// `max.connections.per.ip`
     pub per_ip: usize,
+    /// `max.connection.creation.rate`; kept by [`CreationRate`](super::CreationRate).
+    pub creations_per_second: usize,
     /// `max.connections.per.ip.overrides`, resolved; canonical addresses.
     pub overrides: HashMap<IpAddr, usize>,
 }
@@ -32,7 +34,8 @@ impl ConnectionLimits {
 
     /// Whether no connection can ever be refused or have to wait.
     pub fn is_unlimited(&self) -> bool {
-        Self::NONE <= self.total && Self::NONE <= self.per_ip && self.overrides.is_empty()
+        let least = self.total.min(self.per_ip).min(self.creations_per_second);
+        Self::NONE <= least && self.overrides.is_empty()
     }
 
     fn of_ip(&self, ip: IpAddr) -> usize {
@@ -171,7 +174,13 @@ mod tests {
     use crate::types::Prng;
 
     fn limits(total: usize, per_ip: usize) -> ConnectionLimits {
-        ConnectionLimits { total, per_ip, overrides: HashMap::from([([10, 0, 0, 9].into(), 3)]) }
+        let creations_per_second = usize::MAX;
+        ConnectionLimits {
+            total,
+            per_ip,
+            creations_per_second,
+            overrides: HashMap::from([([10, 0, 0, 9].into(), 3)]),
+        }
     }
 
     fn peer(last: u8, shard: u16) -> Peer {

@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::message::{Message, ShardReply, ShardRequest};
+use crate::config::NetworkConfig;
 use crate::quota::{Output, Peer, Verdict};
+use crate::rt::{task, time};
 use crate::types::ShardId;
 
 /// The shard that counts.
@@ -71,17 +73,39 @@ impl Shard {
     }
 
     /// Takes up other limits than before.
-    pub(super) fn limit_connections(&self, total: usize, per_ip: usize) {
-        {
+    pub(super) fn limit_connections(&self, config: &NetworkConfig) {
+        let (total, per_ip) = (config.connections_max, config.connections_per_ip_max);
+        let creations_per_second = config.connection_creation_rate_max;
+        let has_other_rate = {
             let mut limits = self.connection_limits.borrow_mut();
             limits.total = total;
             limits.per_ip = per_ip;
+            std::mem::replace(&mut limits.creations_per_second, creations_per_second) != creations_per_second
+        };
+        if has_other_rate {
+            self.creation_rate.borrow_mut().set(creations_per_second);
         }
         self.connections.borrow_mut().handle_limits(total, per_ip);
         self.settle_connections();
     }
 
-    pub(super) fn connection_opened(&self, applicant: Applicant, peer: Peer) {
+    /// A connection asks to be served. It waits here while too many were made lately: one at most for each
+    /// listener of each shard, since those behind it are not accepted meanwhile.
+    pub(super) fn connection_opened(self: &Rc<Self>, applicant: Applicant, peer: Peer) {
+        let now = time::monotonic_now();
+        let due = if peer.is_protected { now } else { self.creation_rate.borrow_mut().reserve(now) };
+        if due <= now {
+            return self.connection_arrived(applicant, peer);
+        }
+        let shard = Rc::clone(self);
+        task::spawn(async move {
+            time::sleep(due - now).await;
+            shard.connection_arrived(applicant, peer);
+        })
+        .detach();
+    }
+
+    fn connection_arrived(&self, applicant: Applicant, peer: Peer) {
         self.connections.borrow_mut().handle_arrival(applicant, peer);
         self.settle_connections();
     }

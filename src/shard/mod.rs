@@ -35,7 +35,7 @@ use crate::config::BrokerConfig;
 use crate::controller::effective_broker_config;
 use crate::log::{LogDir, LogEnv};
 use crate::metadata::{MetadataDelta, MetadataImage, TopicImage};
-use crate::quota::{ConnectionLimits, ConnectionQuotas};
+use crate::quota::{ConnectionLimits, ConnectionQuotas, CreationRate};
 use crate::record::validate::Scratch;
 use crate::rt::file::DirectDisk;
 use crate::rt::mesh::Mesh;
@@ -97,6 +97,8 @@ pub struct Shard {
     connection_limits: RefCell<ConnectionLimits>,
     /// The connections of the whole broker; used on the shard that counts them.
     connections: RefCell<ConnectionQuotas<Applicant>>,
+    /// How fast they may be made; used there as well.
+    creation_rate: RefCell<CreationRate>,
     /// Connections of this shard that have to go for others.
     shed_due: Cell<usize>,
     shed_changed: Notify,
@@ -151,6 +153,7 @@ impl Shard {
             groups: GroupCoordinators::default(),
             prng: RefCell::new(prng),
             connections: RefCell::new(ConnectionQuotas::new(connection_limits.clone())),
+            creation_rate: RefCell::new(CreationRate::new(connection_limits.creations_per_second)),
             connection_limits: RefCell::new(connection_limits),
             shed_due: Cell::new(0),
             shed_changed: Notify::new(),
@@ -165,7 +168,7 @@ impl Shard {
     /// Takes up the dynamic configuration that the image holds.
     fn reconfigure(&self) {
         let config = effective_broker_config(&self.config(), &self.image());
-        self.limit_connections(config.network.connections_max, config.network.connections_per_ip_max);
+        self.limit_connections(&config.network);
         *self.config.borrow_mut() = Rc::new(config);
     }
 

@@ -26,12 +26,12 @@ const INVALID_REQUEST: i16 = 42;
 const POLICY_VIOLATION: i16 = 44;
 
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(crate) const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
-const SET: i8 = 0;
+pub(crate) const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 
@@ -69,7 +69,7 @@ fn alter(
     (reply.i16(), reply.string().unwrap_or_default())
 }
 
-fn altered(wire: &mut Wire, resource_type: i8, name: &str, change: Change<'_>) {
+pub(crate) fn altered(wire: &mut Wire, resource_type: i8, name: &str, change: Change<'_>) {
     assert_eq!(alter(wire, resource_type, name, change), (0, String::new()), "{name} {change:?}");
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::admin;
 use crate::harness::broker::Broker;
 use crate::harness::wire::{self, Body, Wire};
 use crate::harness::{PATIENCE, eventually};
@@ -91,6 +92,36 @@ fn beyond_the_limit_of_the_broker_connections_wait() {
             wire.reply(wire::API_VERSIONS_V2).expect("a place became free");
         }
     }
+}
+
+/// How long it takes to have `count` more connections served.
+fn time_to_connect(address: SocketAddr, count: usize) -> Duration {
+    let begin = Instant::now();
+    let open: Vec<Wire> = (0..count).map(|_| served(address).expect("it waits, and is served")).collect();
+    drop(open);
+    begin.elapsed()
+}
+
+#[test]
+fn connections_come_no_faster_than_their_rate() {
+    for shards in [1, 2] {
+        let broker = Broker::start(shards, &[("max.connection.creation.rate", "10")]);
+        // A burst of ten may pass at once; the other 20 take 100 ms each.
+        let took = time_to_connect(broker.address(), 30);
+        assert!(Duration::from_millis(1_900) <= took, "{took:?} for 30 connections");
+    }
+    let unlimited = Broker::start(1, &[]);
+    let took = time_to_connect(unlimited.address(), 30);
+    assert!(took < Duration::from_millis(1_900), "{took:?} without a limit");
+}
+
+#[test]
+fn the_rate_of_connections_can_be_changed_while_the_broker_runs() {
+    let broker = Broker::start(2, &[]);
+    let mut wire = Wire::connect(broker.address());
+    admin::altered(&mut wire, admin::BROKER, "", ("max.connection.creation.rate", admin::SET, Some("5")));
+    let took = time_to_connect(broker.address(), 15);
+    assert!(Duration::from_millis(1_900) <= took, "{took:?} for 15 connections");
 }
 
 #[test]

@@ -77,9 +77,9 @@ keys! {
     /// Other limits for some addresses, as `host:count,...`; host names are resolved at the start.
     "max.connections.per.ip.overrides" => text.default("");
 
-    /// Most connections accepted in a second.
-    "max.connection.creation.rate" => int.default("2147483647").at_least(0).cluster_wide()
-        .inert("connections are limited in number only");
+    /// Most connections accepted in a second, all listeners and shards together; those beyond it wait. The
+    /// listener between brokers is spared where it is not the only one.
+    "max.connection.creation.rate" => int.default("2147483647").at_least(0).cluster_wide();
 
     /// Silence after which a connection is closed; -1 for never.
     "connections.max.idle.ms" => long.default("600000");
