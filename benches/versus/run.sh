@@ -1,36 +1,67 @@
 #!/usr/bin/env bash
 # Corelog beside Apache Kafka 4.3 on this machine: the same load from `corelog bench`, round by round in turn, each
 # round on a fresh directory. Writes the raw reports and a table to benches/results/DATE-versus/.
-# Settings: ROUNDS=5 SECONDS_EACH=10 FETCH_SECONDS=8 SHARDS=$(nproc) SCENARIOS="produce-64x1000 ..."
+# Settings: WORKS="A B C D D-synced E E-synced F G H I J K" ROUNDS=5 SECONDS_EACH=10 WARMUP=8 FETCH_SECONDS=8
+# FETCH_BYTES=8GiB IDLE_PARTITIONS=5000 IDLE_GIB=2 SHARDS=$(nproc)
 . "$(dirname "$0")/lib.sh"
 [ -x "$corelog" ] || { echo "$corelog is missing: cargo build --release" >&2; exit 1; }
 kafka_jars
 
+WORKS=${WORKS:-A B C D D-synced E E-synced F G H I J K}
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-10}
 FETCH_SECONDS=${FETCH_SECONDS:-8}
+# What H and I fetch: both brokers the same bytes, however fast each took them.
+FETCH_BYTES=${FETCH_BYTES:-8GiB}
 WARMUP=${WARMUP:-8}
+IDLE_PARTITIONS=${IDLE_PARTITIONS:-5000}
+IDLE_GIB=${IDLE_GIB:-2}
 results=${RESULTS:-$(results_folder versus)}
 raw=$results/raw
+rm -rf "$raw"
 mkdir -p "$raw"
 
-# The load of a scenario: the first one and `fetch`, which reads what it wrote, are the ones that are promised about.
-produce_flags() {
+# Each work in a line of the table.
+title() {
   case $1 in
-    produce-64x1000) echo "--record-size 1000 --records-per-batch 64 --partitions 16 --connections 4 --inflight 5 --acks all" ;;
-    produce-5x100) echo "--record-size 100 --records-per-batch 5 --partitions 16 --connections 4 --inflight 5 --acks all" ;;
-    produce-single) echo "--record-size 1000 --records-per-batch 1 --partitions 16 --connections 4 --inflight 1 --acks all" ;;
-    produce-1000-partitions) echo "--record-size 100 --records-per-batch 10 --partitions 1000 --partitions-per-request 50 --connections 4 --inflight 5 --acks all" ;;
-    *) echo "no such scenario: $1" >&2; exit 1 ;;
+    A) echo "64 x 1,000 B per batch, 16 partitions, 4 connections, 5 in flight" ;;
+    B) echo "5 x 100 B per batch, 20 partitions per request, 100 partitions, 8 connections, 5 in flight" ;;
+    C) echo "1 x 100 B per request, 16 partitions, 8 connections, 5 in flight" ;;
+    D) echo "1 x 1,000 B per batch, 10 partitions per request, 1,000 partitions, 8 connections, 5 in flight" ;;
+    D-synced) echo "D with flush.messages=1" ;;
+    E) echo "1 x 100 B, one request at a time on one connection" ;;
+    E-synced) echo "E with flush.messages=1" ;;
+    F) echo "40,000 records/s of 1,000 B in batches of 5, end to end to tailing consumers, 16 partitions, 4 + 4 connections" ;;
+    G) echo "100,000 records/s, else as F" ;;
+    H) echo "fetch of $FETCH_BYTES from the page cache, 16 partitions, 4 connections" ;;
+    I) echo "the same with a cold page cache, once to the end" ;;
+    J) echo "20,000 records/s of 200 B, one a request, 100 partitions, 500 connections" ;;
+    K) echo "$IDLE_PARTITIONS partitions, idle, started, killed" ;;
   esac
 }
-SCENARIOS=${SCENARIOS:-produce-64x1000 produce-5x100 produce-single produce-1000-partitions}
 
-# bench KIND ROUND NAME FLAGS...
+# The load of a work: `bench produce` with these, unless it is a fetch.
+flags() {
+  case $1 in
+    A) echo "--record-size 1000 --records-per-batch 64 --partitions 16 --connections 4 --inflight 5" ;;
+    B) echo "--record-size 100 --records-per-batch 5 --partitions 100 --partitions-per-request 20 --connections 8 --inflight 5" ;;
+    C) echo "--record-size 100 --records-per-batch 1 --partitions 16 --connections 8 --inflight 5" ;;
+    D) echo "--record-size 1000 --records-per-batch 1 --partitions 1000 --partitions-per-request 10 --connections 8 --inflight 5" ;;
+    D-synced) echo "$(flags D) --topic-config flush.messages=1" ;;
+    E) echo "--record-size 100 --records-per-batch 1 --partitions 1 --connections 1 --inflight 1" ;;
+    E-synced) echo "$(flags E) --topic-config flush.messages=1" ;;
+    F) echo "--record-size 1000 --records-per-batch 5 --partitions 16 --connections 4 --inflight 50 --rate 40k --stamp" ;;
+    G) echo "--record-size 1000 --records-per-batch 5 --partitions 16 --connections 4 --inflight 50 --rate 100k --stamp" ;;
+    H | I) echo "--partitions 16 --connections 4" ;;
+    J) echo "--record-size 200 --records-per-batch 1 --partitions 100 --connections 500 --inflight 5 --rate 20k" ;;
+    *) echo "no such work: $1" >&2; exit 1 ;;
+  esac
+}
+
+# bench KIND ROUND NAME VERB FLAGS...
 bench() {
-  local kind=$1 round=$2 name=$3 verb=produce; shift 3
-  case $name in fetch*) verb=fetch ;; esac
-  if "$corelog" bench "$verb" --bootstrap "127.0.0.1:$PORT" --broker-pid "$broker_pid" --quiet \
+  local kind=$1 round=$2 name=$3 verb=$4; shift 4
+  if "$corelog" bench "$verb" --bootstrap "127.0.0.1:$PORT" --broker-pid "$broker_pid" --quiet --topic bench \
     --json "$raw/$name-$kind-$round.json" "$@" > "$raw/$name-$kind-$round.txt" 2>&1; then
     pass "$name $kind $round: $(head -n 1 "$raw/$name-$kind-$round.txt")"
   else
@@ -39,35 +70,84 @@ bench() {
   fi
 }
 
+# fill ROUND KIND: what is fetched.
+fill() {
+  "$corelog" bench produce --bootstrap "127.0.0.1:$PORT" --quiet --topic bench --partitions 16 --warmup 0 \
+    --bytes "$FETCH_BYTES" > "$raw/fill.txt" 2>&1 || { fail "filling $2 for round $1"; tail -n 5 "$raw/fill.txt"; }
+  rm -f "$raw/fill.txt"
+}
+
+drop_caches() {
+  sync
+  echo 3 > /proc/sys/vm/drop_caches 2> /dev/null || fail "I: dropping the page cache needs root; the figures are of a warm one"
+}
+
+# work NAME KIND ROUND: on a broker that was just started.
+work() {
+  local name=$1 kind=$2 round=$3
+  # shellcheck disable=SC2046
+  case $name in
+    F | G)
+      "$corelog" topic create bench --partitions 16 --bootstrap "127.0.0.1:$PORT" > /dev/null || fail "$name $kind $round: no topic"
+      bench "$kind" "$round" "$name-produced" produce $(flags "$name") --acks all --warmup "$WARMUP" --duration "$((SECONDS_EACH + 2))" &
+      local producing=$!
+      bench "$kind" "$round" "$name" fetch --follow --partitions 16 --connections 4 --warmup "$WARMUP" --duration "$SECONDS_EACH"
+      wait "$producing"
+      ;;
+    H)
+      fill "$round" "$kind"
+      bench "$kind" "$round" H fetch $(flags H) --warmup 2 --duration "$FETCH_SECONDS"
+      ;;
+    I)
+      fill "$round" "$kind"
+      drop_caches
+      bench "$kind" "$round" I fetch $(flags I)
+      ;;
+    *) bench "$kind" "$round" "$name" produce $(flags "$name") --acks all --warmup "$WARMUP" --duration "$SECONDS_EACH" ;;
+  esac
+}
+
 describe_host > "$results/host.txt"
 for round in $(seq "$ROUNDS"); do
   # Who begins alternates, so that a machine that warms up or slows down favours nobody.
   if [ $((round % 2)) = 1 ]; then order="corelog kafka"; else order="kafka corelog"; fi
-  for scenario in $SCENARIOS; do
-    flags=$(produce_flags "$scenario")
+  for name in $WORKS; do
+    [ "$name" != K ] || continue
     for kind in $order; do
       rm -rf "$DATA"
       start_broker "$kind" "$DATA"
-      # shellcheck disable=SC2086
-      bench "$kind" "$round" "$scenario" --topic bench $flags --warmup "$WARMUP" --duration "$SECONDS_EACH"
-      if [ "$scenario" = produce-64x1000 ]; then
-        bench "$kind" "$round" fetch-64x1000 --topic bench --partitions 16 --connections 4 --warmup 2 --duration "$FETCH_SECONDS"
-      fi
+      work "$name" "$kind" "$round"
       stop_broker
     done
   done
 done
 rm -rf "$DATA"
+case " $WORKS " in *" K "*)
+  check "K" env PARTITIONS="$IDLE_PARTITIONS" GIB="$IDLE_GIB" ROUNDS=1 SHARDS="$SHARDS" RESULTS="$results/idle" \
+    bash "$(dirname "$0")/idle.sh"
+  ;;
+esac
+for name in $WORKS; do printf '%s\t%s\n' "$name" "$(title "$name")"; done > "$raw/works.tsv"
 {
   echo "# Corelog beside Apache Kafka $KAFKA_VERSION"
   echo
   cat "$results/host.txt"
-  echo "- command: ROUNDS=$ROUNDS SECONDS_EACH=$SECONDS_EACH FETCH_SECONDS=$FETCH_SECONDS benches/versus/run.sh"
-  for scenario in $SCENARIOS; do echo "- $scenario: \`corelog bench produce $(produce_flags "$scenario")\`"; done
-  echo "- fetch-64x1000: \`corelog bench fetch --partitions 16 --connections 4\` of what produce-64x1000 wrote"
+  echo "- command: WORKS=\"$WORKS\" ROUNDS=$ROUNDS SECONDS_EACH=$SECONDS_EACH WARMUP=$WARMUP FETCH_SECONDS=$FETCH_SECONDS FETCH_BYTES=$FETCH_BYTES benches/versus/run.sh"
+  for name in $WORKS; do
+    case $name in
+      K) ;;
+      H | I) echo "- $name: \`corelog bench fetch $(flags "$name")\`, filled by \`corelog bench produce --partitions 16 --bytes $FETCH_BYTES\`" ;;
+      F | G) echo "- $name: \`corelog bench produce $(flags "$name") --acks all\` beside \`corelog bench fetch --follow --partitions 16 --connections 4\`" ;;
+      *) echo "- $name: \`corelog bench produce $(flags "$name") --acks all\`" ;;
+    esac
+  done
   echo
   python3 "$here/../../benches/versus/table.py" "$raw"
+  if [ -e "$results/idle/README.md" ]; then
+    echo; echo "## K: $(title K)"; echo
+    grep '^|' "$results/idle/README.md"
+  fi
 } > "$results/README.md"
-rm "$results/host.txt"
+rm -f "$results/host.txt"
 cat "$results/README.md"
 finish

@@ -1,4 +1,5 @@
-"""table.py RAW: a table of the reports SCENARIO-BROKER-ROUND.json in RAW: medians, spread and ratios."""
+"""table.py RAW: tables of the reports WORK-BROKER-ROUND.json in RAW: medians, spread and ratios. RAW/works.tsv says
+what each work is."""
 
 import json
 import re
@@ -7,21 +8,25 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+# Name, value, and whether more is better.
 METRICS = [
-    ("broker CPU-s per GB", lambda report: report["broker_cpu"]["seconds_per_gb"]),
-    ("broker CPU-s per million records", lambda report: report["broker_cpu"]["seconds_per_million_records"]),
-    ("MB/s", lambda report: report["megabytes_per_second"]),
-    ("records/s", lambda report: report["records_per_second"]),
-    ("p50 ms", lambda report: report["latency_ms"]["p50"]),
-    ("p99 ms", lambda report: report["latency_ms"]["p99"]),
-    ("p99.9 ms", lambda report: report["latency_ms"]["p99.9"]),
-    ("max ms", lambda report: report["latency_ms"]["max"]),
-    ("resident MiB", lambda report: report["broker_resident_bytes"] / 1_048_576),
-    ("generator CPU-s per GB", lambda report: report["own_cpu"]["seconds_per_gb"]),
+    ("MB/s", lambda report: report["megabytes_per_second"], True),
+    ("records/s", lambda report: report["records_per_second"], True),
+    ("broker CPU-s per GB", lambda report: report["broker_cpu"]["seconds_per_gb"], False),
+    ("broker CPU-s per million records", lambda report: report["broker_cpu"]["seconds_per_million_records"], False),
+    ("p50 ms", lambda report: report["latency_ms"]["p50"], False),
+    ("p99 ms", lambda report: report["latency_ms"]["p99"], False),
+    ("p99.9 ms", lambda report: report["latency_ms"]["p99.9"], False),
+    ("max ms", lambda report: report["latency_ms"]["max"], False),
+    ("resident MiB", lambda report: report["broker_resident_bytes"] / 1_048_576, False),
+    ("generator CPU-s per GB", lambda report: report["own_cpu"]["seconds_per_gb"], False),
 ]
+OVERVIEW = ["MB/s", "records/s", "broker CPU-s per GB", "broker CPU-s per million records", "p50 ms", "p99 ms", "p99.9 ms"]
 
+raw = Path(sys.argv[1])
+works = dict(line.split("\t") for line in (raw / "works.tsv").read_text().splitlines())
 reports = defaultdict(lambda: defaultdict(list))
-for path in sorted(Path(sys.argv[1]).glob("*.json")):
+for path in sorted(raw.glob("*.json")):
     found = re.fullmatch(r"(.+)-(corelog|kafka)-\d+", path.stem)
     if found:
         reports[found[1]][found[2]].append(json.loads(path.read_text()))
@@ -36,17 +41,40 @@ def cell(values):
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
 
 
-print("Medians of the rounds, in brackets the lowest and the highest; the ratio is Kafka's median over Corelog's.")
-for scenario, brokers in reports.items():
-    rounds = " and ".join(f"{len(found)} of {broker}" for broker, found in sorted(brokers.items()))
-    print(f"\n## {scenario}\n\nRounds: {rounds}.\n\n| | Corelog | Kafka | ratio |\n|---|---|---|---|")
-    for name, metric in METRICS:
-        values = {broker: [metric(report) for report in found] for broker, found in brokers.items()}
-        cells = [cell(values[broker]) if broker in values else "-" for broker in ("corelog", "kafka")]
-        ratio = "-"
-        if len(values) == 2 and statistics.median(values["corelog"]) > 0:
-            ratio = f"{statistics.median(values['kafka']) / statistics.median(values['corelog']):.2f}"
-        print(f"| {name} | {cells[0]} | {cells[1]} | {ratio} |")
-    errors = sum(sum(report["errors"].values()) for found in brokers.values() for report in found)
-    if errors:
-        print(f"\n{errors} requests failed: these numbers mean nothing.")
+def values(work, metric):
+    return {broker: [metric(report) for report in found] for broker, found in reports[work].items()}
+
+
+def ratio(found, is_more_better):
+    """How many times better Corelog's median is."""
+    if len(found) < 2:
+        return "-"
+    ours, theirs = (statistics.median(found[broker]) for broker in ("corelog", "kafka"))
+    better, worse = (ours, theirs) if is_more_better else (theirs, ours)
+    return f"{better / worse:.2f}" if worse > 0 else "-"
+
+
+def errors(work):
+    return sum(sum(report["errors"].values()) for found in reports[work].values() for report in found)
+
+
+measured = [work for work in works if work in reports]
+print("How many times better Corelog is than Kafka: the ratio of the medians, above 1 where Corelog uses or takes less, or")
+print("moves more. Everything of Corelog's is synced before it is acknowledged, nothing of Kafka's but in D-synced and E-synced.\n")
+print("| work | " + " | ".join(OVERVIEW) + " |")
+print("|---|" + "---|" * len(OVERVIEW))
+for work in measured:
+    cells = [ratio(values(work, metric), more) for name, metric, more in METRICS if name in OVERVIEW]
+    failed = " (errors: means nothing)" if errors(work) else ""
+    print(f"| {work}{failed} | " + " | ".join(cells) + " |")
+
+print("\nBelow: medians of the rounds, in brackets the lowest and the highest.")
+for work in measured:
+    rounds = " and ".join(f"{len(found)} of {broker}" for broker, found in sorted(reports[work].items()))
+    print(f"\n## {work}: {works[work]}\n\nRounds: {rounds}.\n\n| | Corelog | Kafka | ratio |\n|---|---|---|---|")
+    for name, metric, more in METRICS:
+        found = values(work, metric)
+        cells = [cell(found[broker]) if broker in found else "-" for broker in ("corelog", "kafka")]
+        print(f"| {name} | {cells[0]} | {cells[1]} | {ratio(found, more)} |")
+    if errors(work):
+        print(f"\n{errors(work)} requests failed: these numbers mean nothing.")

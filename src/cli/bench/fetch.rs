@@ -9,9 +9,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::plan::{ConnectionPlan, Target};
-
 use super::runner::{self, Load, Run};
 use super::sender::{connect, error_name};
+use super::stamp::micros_since_due;
 use super::stats::Stats;
 use super::{LoadArgs, parse_count, parse_seconds};
 use crate::cli::CliError;
@@ -46,6 +46,10 @@ pub(in crate::cli) struct FetchArgs {
     /// How long the broker may wait for --min-bytes.
     #[arg(long, value_name = "MS", default_value_t = 500)]
     max_wait_ms: u32,
+    /// Begin at the end of the partitions and fetch what `bench produce --stamp` adds. Latency is then that
+    /// of each batch, from when it was due to be sent until it is here.
+    #[arg(long, requires = "duration")]
+    follow: bool,
     /// Check the CRC of each batch, which costs this process time.
     #[arg(long)]
     verify: bool,
@@ -71,6 +75,7 @@ pub(super) fn run(mut args: FetchArgs) -> Result<(), CliError> {
             max_bytes: int(args.max_bytes),
             partition_max_bytes: int(args.partition_max_bytes),
         },
+        follow: args.follow,
         verify: args.verify,
         duration: args.duration.map(Duration::from_secs_f64),
         bytes_max: args.bytes,
@@ -85,8 +90,9 @@ pub(super) fn run(mut args: FetchArgs) -> Result<(), CliError> {
         "max_bytes": args.max_bytes,
         "partition_max_bytes": args.partition_max_bytes,
         "verify": args.verify,
+        "follow": args.follow,
     });
-    measured.finish("fetched", arguments, args.load.json.as_deref())
+    measured.finish(if args.follow { "followed" } else { "fetched" }, arguments, args.load.json.as_deref())
 }
 
 /// The protocol's sizes are 32 bits wide.
@@ -97,6 +103,8 @@ fn int(number: u64) -> i32 {
 #[derive(Debug, Clone)]
 struct FetchLoad {
     options: FetchOptions,
+    /// Whether to begin at the end.
+    follow: bool,
     verify: bool,
     /// Of the measured part; with it, or with `bytes_max`, reading starts again at the end.
     duration: Option<Duration>,
@@ -163,8 +171,11 @@ impl Load for FetchLoad {
         let mut cursors = Vec::with_capacity(plan.targets.len());
         for target in &plan.targets {
             let place = async |spec| list_offset(&connection, &target.topic, target.partition, spec).await;
-            let start = place(OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO);
             let end = place(OffsetSpec::Latest).await?.unwrap_or(Offset::ZERO);
+            let start = match self.follow {
+                true => end,
+                false => place(OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO),
+            };
             cursors.push(Cursor { start, end, next: start });
         }
         let request = RequestTemplate::new(&plan.targets, spoken, self.options)?;
@@ -212,6 +223,9 @@ impl Fetching {
             self.load.duration.is_some_and(|duration| self.run.measure_from + duration <= now);
         let mine = self.load.bytes_max.map(|bytes| bytes / self.run.connections as u64);
         let bytes_over = mine.is_some_and(|bytes| bytes <= self.stats.bytes);
+        if self.load.follow {
+            return duration_over || bytes_over;
+        }
         let at_end = self.cursors.iter().all(|cursor| cursor.end <= cursor.next);
         let is_empty = self.cursors.iter().all(|cursor| cursor.end <= cursor.start);
         let repeats = self.load.duration.is_some() || self.load.bytes_max.is_some();
@@ -228,13 +242,22 @@ impl Fetching {
         let (mut records, mut bytes) = (0, 0);
         let mut errors = Vec::new();
         let (cursors, positions, verify) = (&mut self.cursors, &self.positions, self.load.verify);
+        let (follow, is_measured) = (self.load.follow, self.run.measure_from <= now);
+        let (stats, mut slowest) = (&mut self.stats, Duration::ZERO);
         let code = read_fetch_reply(frame, self.spoken.version, |part| {
             let cursor = positions.find(&part).map(|index| &mut cursors[index]);
             match (part.error_code, cursor) {
-                (0, Some(cursor)) => match advance(cursor, &part.records, verify) {
-                    Ok(read) => (records, bytes) = (records + read.records, bytes + read.bytes),
-                    Err(error) => errors.push(error),
-                },
+                (0, Some(cursor)) => {
+                    let ages = |micros| {
+                        slowest = slowest.max(Duration::from_micros(micros));
+                        is_measured.then(|| stats.took(micros));
+                    };
+                    let aged = if follow { age_batches(&part.records, now, ages) } else { Ok(()) };
+                    match aged.and_then(|()| advance(cursor, &part.records, verify)) {
+                        Ok(read) => (records, bytes) = (records + read.records, bytes + read.bytes),
+                        Err(error) => errors.push(error),
+                    }
+                }
                 (0, None) => errors.push("a partition that was not asked for".to_owned()),
                 (code, _) => errors.push(error_name(code)),
             }
@@ -243,9 +266,12 @@ impl Fetching {
         if code != 0 {
             errors.push(error_name(code));
         }
-        self.run.progress.answered(records, bytes, now.saturating_duration_since(due));
-        if self.run.measure_from <= now {
-            self.stats.answered(due, now, records, bytes);
+        let latency = if follow { slowest } else { now.saturating_duration_since(due) };
+        self.run.progress.answered(records, bytes, latency);
+        match is_measured {
+            true if follow => self.stats.counted(now, records, bytes),
+            true => self.stats.answered(due, now, records, bytes),
+            false => {}
         }
         match errors.pop() {
             // The offset cannot move on: asking again would not end.
@@ -258,6 +284,19 @@ impl Fetching {
         self.run.progress.failed();
         self.stats.failed(error);
     }
+}
+
+/// Hands out how long each whole batch took from when it was due.
+fn age_batches(records: &Bytes, now: Instant, mut took: impl FnMut(u64)) -> Result<(), String> {
+    for (position, header, batch) in Batches::new(records).map_while(Result::ok) {
+        let batch = records.slice(position..position + batch.len());
+        let micros = micros_since_due(&batch, now).ok_or_else(|| {
+            let offset = header.base_offset;
+            format!("the batch at offset {offset} has no stamp; produce with `bench produce --stamp`")
+        })?;
+        took(micros);
+    }
+    Ok(())
 }
 
 struct Read {

@@ -12,6 +12,7 @@ mod produce;
 mod report;
 mod runner;
 mod sender;
+mod stamp;
 mod stats;
 
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use super::client_args::{ClientArgs, parse_pair};
 pub(super) enum BenchCommand {
     /// Measure produces.
     Produce(produce::ProduceArgs),
-    /// Measure fetches from the beginning of partitions.
+    /// Measure fetches from the beginning of partitions, or how long records take from end to end.
     Fetch(fetch::FetchArgs),
 }
 

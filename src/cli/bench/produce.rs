@@ -10,6 +10,7 @@ use serde_json::json;
 use super::plan::{ConnectionPlan, Target};
 use super::runner::{self, Load, Run};
 use super::sender::{self, SendRules, Template};
+use super::stamp::STAMP_LEN;
 use super::stats::Stats;
 use super::{LoadArgs, one_or_more, parse_count, parse_seconds};
 use crate::cli::CliError;
@@ -53,6 +54,9 @@ pub(in crate::cli) struct ProduceArgs {
     /// How to compress batches. Values are hexadecimal digits at random, so that codecs find a half.
     #[arg(short = 'z', long, default_value = "none")]
     compression: CodecArg,
+    /// Write into each batch when it was due, which `bench fetch --follow` measures by.
+    #[arg(long)]
+    stamp: bool,
     /// Records per second in all, in an open loop. Without it: as fast as possible.
     #[arg(short, long, value_name = "COUNT", value_parser = parse_count)]
     rate: Option<u64>,
@@ -76,6 +80,12 @@ pub(super) fn run(args: ProduceArgs) -> Result<(), CliError> {
             "--record-size times --records-per-batch is {batch_bytes}, at most {BATCH_BYTES_MAX} make a batch"
         )));
     }
+    if args.stamp && ((args.record_size as usize) < STAMP_LEN || Codec::from(args.compression) != Codec::None)
+    {
+        return Err(CliError::usage(format!(
+            "--stamp takes records of at least {STAMP_LEN} bytes (--record-size) without --compression"
+        )));
+    }
     let records_max = match (args.records, args.bytes) {
         (Some(_), Some(_)) => return Err(CliError::usage("--records and --bytes exclude each other")),
         (Some(records), None) => Some(records),
@@ -87,6 +97,7 @@ pub(super) fn run(args: ProduceArgs) -> Result<(), CliError> {
         batch: build_batch(&args),
         records_per_batch: args.records_per_batch,
         partitions_per_request: args.partitions_per_request as usize,
+        stamp: args.stamp,
         acks,
         rules: SendRules {
             inflight: args.inflight as usize,
@@ -112,6 +123,7 @@ pub(super) fn run(args: ProduceArgs) -> Result<(), CliError> {
         "acks": acks.code(),
         "compression": Codec::from(args.compression).name(),
         "rate": args.rate,
+        "stamp": args.stamp,
     });
     measured.finish("produced", arguments, args.load.json.as_deref())
 }
@@ -138,6 +150,7 @@ struct ProduceLoad {
     batch: Bytes,
     records_per_batch: u32,
     partitions_per_request: usize,
+    stamp: bool,
     acks: Acks,
     rules: SendRules,
     connect: ConnectOptions,
@@ -183,6 +196,7 @@ impl ProduceLoad {
         let request =
             produce_request(&batches, ProduceOptions { acks: self.acks, timeout_ms: ACKS_TIMEOUT_MS });
         let frame = encode_frame(spoken, 0, "corelog-bench", &request)?;
-        Ok(Template::new(&frame, targets.len() as u64 * u64::from(self.records_per_batch)))
+        let template = Template::new(&frame, targets.len() as u64 * u64::from(self.records_per_batch));
+        Ok(if self.stamp { template.with_stamps(&self.batch) } else { template })
     }
 }

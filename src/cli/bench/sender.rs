@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::runner::Run;
+use super::stamp::StampPlaces;
 use super::stats::Stats;
 use crate::cli::CliError;
 use crate::client::{ApiVersion, resolve};
@@ -57,13 +58,25 @@ pub(super) struct Template {
     head: [u8; HEAD_LEN],
     body: Bytes,
     records: u64,
+    /// Where it says when it was due, if it does.
+    stamps: Option<StampPlaces>,
 }
 
 impl Template {
     /// Takes a whole frame that carries `records` records.
     pub(super) fn new(frame: &Bytes, records: u64) -> Self {
         let head = *frame.first_chunk().expect("a frame is longer than its head");
-        Self { head, body: frame.slice(HEAD_LEN..), records }
+        Self { head, body: frame.slice(HEAD_LEN..), records, stamps: None }
+    }
+
+    /// The same with room for a stamp in each copy of `batch`.
+    pub(super) fn with_stamps(mut self, batch: &Bytes) -> Self {
+        self.stamps = Some(StampPlaces::find(&self.body, batch));
+        self
+    }
+
+    fn body(&self, due: Instant) -> Bytes {
+        self.stamps.as_ref().map_or_else(|| self.body.clone(), |stamps| stamps.stamped(&self.body, due))
     }
 
     /// The part in front of the body that both sends and answers are told apart by.
@@ -229,7 +242,7 @@ async fn send(rules: &SendRules, sending: &Sending, mut writer: StreamWriter, te
             let template = turns.next().expect("a connection has a partition");
             let correlation_id = (sent & 0x7fff_ffff) as i32;
             queue.push(template.head(correlation_id));
-            queue.push(template.body.clone());
+            queue.push(template.body(due));
             sent += 1;
             let records = template.records;
             measured += if run.measure_from <= now { records } else { 0 };

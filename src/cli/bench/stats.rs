@@ -21,7 +21,7 @@ pub(super) struct Stats {
     pub(super) requests: u64,
     /// By name of the error.
     pub(super) errors: BTreeMap<String, u64>,
-    /// In microseconds, one entry a request.
+    /// In microseconds, one entry a request, or a batch from end to end.
     pub(super) latency: Histogram<u64>,
     /// When the last answer came.
     pub(super) last_answer: Option<Instant>,
@@ -38,11 +38,21 @@ impl Default for Stats {
 impl Stats {
     /// Counts an answered request that was due at `due`.
     pub(super) fn answered(&mut self, due: Instant, now: Instant, records: u64, bytes: u64) {
+        self.counted(now, records, bytes);
+        self.took(now.saturating_duration_since(due).as_micros() as u64);
+    }
+
+    /// Counts an answer without a latency of its own.
+    pub(super) fn counted(&mut self, now: Instant, records: u64, bytes: u64) {
         self.requests += 1;
         self.records += records;
         self.bytes += bytes;
-        self.latency.saturating_record(now.saturating_duration_since(due).as_micros() as u64);
         self.last_answer = Some(now);
+    }
+
+    /// Counts a latency.
+    pub(super) fn took(&mut self, micros: u64) {
+        self.latency.saturating_record(micros);
     }
 
     /// Counts an error.
