@@ -32,7 +32,7 @@ impl Shard {
         while !self.closing.is_cancelled() {
             time::sleep(TICK).await;
             let now = time::monotonic_now();
-            self.roll_and_sync_due();
+            self.roll_and_sync_due().await;
             self.store_overdue();
             self.remove_deleted().await;
             if next.retention <= now {
@@ -47,7 +47,7 @@ impl Shard {
     }
 
     /// Stages rolls that time makes due, and has a flush take them, or a sync that `flush.ms` makes due.
-    fn roll_and_sync_due(self: &Rc<Self>) {
+    async fn roll_and_sync_due(self: &Rc<Self>) {
         let now = time::wall_clock();
         for partition in self.snapshot_partitions() {
             if partition.log.sync_due().is_some_and(|due| due <= now) {
@@ -56,6 +56,7 @@ impl Shard {
             } else if partition.log.roll_if_due(now) || partition.log.has_staged() {
                 self.ensure_flushing(&partition);
             }
+            task::yield_if_needed().await;
         }
     }
 

@@ -10,6 +10,7 @@ use super::message::{
 };
 use super::partition::Partition;
 use crate::log::ReadError;
+use crate::rt::task;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// `ListOffsetsRequest`'s special timestamps.
@@ -33,11 +34,13 @@ impl Shard {
             bytes_left = bytes_left.saturating_sub(fetched.bytes);
             found_any |= 0 < fetched.bytes;
             answers.push(fetched);
+            task::yield_if_needed().await;
         }
         answers
     }
 
-    /// Counts what a fetch would find and registers it for a wake-up.
+    /// Counts what a fetch would find and registers it for a wake-up. Does not yield: the fetch may end
+    /// meanwhile, and its watches could not be withdrawn before they are all registered.
     pub fn probe(&self, request: &ProbeParts, executor: usize) -> Probed {
         let mut probed = Probed { bytes: 0, answer_now: false };
         for part in &request.parts {
@@ -68,6 +71,7 @@ impl Shard {
         let mut answers = Vec::with_capacity(parts.len());
         for part in parts {
             answers.push(self.find_offset(part).await);
+            task::yield_if_needed().await;
         }
         answers
     }
@@ -99,17 +103,21 @@ impl Shard {
     }
 
     /// Looks up the ends of leader epochs (KIP-101, KIP-320).
-    pub fn epoch_ends(&self, parts: &[EpochEndPart]) -> Vec<Result<EpochEnd, PartitionError>> {
-        parts
-            .iter()
-            .map(|part| {
-                let partition = self.partition(part.id)?;
-                partition.check_readable()?;
-                partition.check_epoch(part.current_leader_epoch)?;
-                let (leader_epoch, end_offset) = partition.log.end_offset_for_epoch(part.leader_epoch);
-                Ok(EpochEnd { leader_epoch, end_offset })
-            })
-            .collect()
+    pub async fn epoch_ends(&self, parts: &[EpochEndPart]) -> Vec<Result<EpochEnd, PartitionError>> {
+        let mut answers = Vec::with_capacity(parts.len());
+        for part in parts {
+            answers.push(self.epoch_end(part));
+            task::yield_if_needed().await;
+        }
+        answers
+    }
+
+    fn epoch_end(&self, part: &EpochEndPart) -> Result<EpochEnd, PartitionError> {
+        let partition = self.partition(part.id)?;
+        partition.check_readable()?;
+        partition.check_epoch(part.current_leader_epoch)?;
+        let (leader_epoch, end_offset) = partition.log.end_offset_for_epoch(part.leader_epoch);
+        Ok(EpochEnd { leader_epoch, end_offset })
     }
 
     async fn read_part(

@@ -265,7 +265,11 @@ impl Shard {
             }
             ShardRequest::AdmitConnection(peer) => self.connection_opened(Box::new(reply), peer),
             ShardRequest::Probe(parts) => reply(ShardReply::Probe(self.probe(&parts, from))),
-            ShardRequest::EpochEnds(parts) => reply(ShardReply::EpochEnds(self.epoch_ends(&parts))),
+            ShardRequest::EpochEnds(parts) => {
+                let shard = Rc::clone(self);
+                task::spawn(async move { reply(ShardReply::EpochEnds(shard.epoch_ends(&parts).await)) })
+                    .detach();
+            }
             ShardRequest::Fetch(parts) => {
                 let shard = Rc::clone(self);
                 task::spawn(async move { reply(ShardReply::Fetch(shard.fetch(parts).await)) }).detach();

@@ -49,7 +49,7 @@ pub struct ImageChanges {
     /// Topics that are new.
     pub topics_created: BTreeSet<TopicId>,
     /// Topics that are gone, as they were before.
-    pub topics_deleted: Vec<TopicImage>,
+    pub topics_deleted: Vec<Arc<TopicImage>>,
     /// Partitions that are new or differ, by topic and index.
     pub partitions_changed: BTreeSet<(TopicId, i32)>,
     /// Resources of which a config was set or removed; not those of deleted topics.
@@ -68,7 +68,7 @@ impl ImageChanges {
         *self == Self::default()
     }
 
-    pub(super) fn topic_deleted(&mut self, topic: TopicImage) {
+    pub(super) fn topic_deleted(&mut self, topic: Arc<TopicImage>) {
         let id = topic.id();
         let partitions = (id, i32::MIN)..=(id, i32::MAX);
         while let Some(&partition) = self.partitions_changed.range(partitions.clone()).next() {

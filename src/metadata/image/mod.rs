@@ -80,7 +80,9 @@ pub struct MetadataImage {
     features: BTreeMap<String, i16>,
     brokers: BTreeMap<NodeId, BrokerRegistration>,
     controllers: BTreeMap<NodeId, RegisterControllerRecord>,
-    topics: BTreeMap<TopicId, TopicImage>,
+    /// Shared with the image's clones until they change: whoever keeps an image across a delta makes the next
+    /// one a clone, and there may be tens of thousands of partitions.
+    topics: BTreeMap<TopicId, Arc<TopicImage>>,
     topic_ids: BTreeMap<TopicName, TopicId>,
     configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
     next_producer_id: ProducerId,
@@ -160,7 +162,7 @@ impl MetadataImage {
 
     /// A topic by its id.
     pub fn topic(&self, id: TopicId) -> Option<&TopicImage> {
-        self.topics.get(&id)
+        self.topics.get(&id).map(Arc::as_ref)
     }
 
     /// The id of a topic.
@@ -175,7 +177,7 @@ impl MetadataImage {
 
     /// All topics in the order of their names.
     pub fn topics(&self) -> impl Iterator<Item = &TopicImage> {
-        self.topic_ids.values().map(|id| self.topics.get(id).expect("both maps hold the same topics"))
+        self.topic_ids.values().map(|id| self.topic(*id).expect("both maps hold the same topics"))
     }
 
     /// The names of topics from `start` on, ascending: for whoever goes over them in steps.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use super::{
     BrokerRegistration, ConfigResource, ImageChanges, ImageError, METADATA_VERSION, MetadataDelta,
@@ -156,7 +157,7 @@ impl MetadataImage {
     }
 
     fn topic_mut(&mut self, id: TopicId) -> Result<&mut TopicImage, ImageError> {
-        self.topics.get_mut(&id).ok_or(ImageError::UnknownTopic { id })
+        self.topics.get_mut(&id).map(Arc::make_mut).ok_or(ImageError::UnknownTopic { id })
     }
 
     /// The registration a record is about, if it is about this incarnation.
@@ -187,7 +188,7 @@ impl MetadataImage {
         let id = record.topic_id;
         match (self.topics.entry(id), self.topic_ids.entry(name.clone())) {
             (Entry::Vacant(topic), Entry::Vacant(topic_id)) => {
-                topic.insert(TopicImage::new(id, name));
+                topic.insert(Arc::new(TopicImage::new(id, name)));
                 topic_id.insert(id);
             }
             _ => return Err(ImageError::TopicExists { name: record.name.clone(), id }),

@@ -8,7 +8,7 @@ use futures_lite::future::or;
 use super::RequestContext;
 use super::offsets::unreachable_reply;
 use super::split::{Split, UNANSWERED};
-use crate::rt::time;
+use crate::rt::{task, time};
 use crate::server::Server;
 use crate::server::errors::partition_error_code;
 use crate::server::response::{CloseReason, Frame};
@@ -58,7 +58,7 @@ impl Server {
             Ok(begun) => begun,
             Err(error) => return Ok(encode(&context, error, NO_SESSION, Vec::new())),
         };
-        let (owners, mut answers) = self.plan_fetch(&begun.partitions);
+        let (owners, mut answers) = self.plan_fetch(&begun.partitions).await;
         self.fetch_with_patience(&owners, &patience, &mut answers).await;
         trim(&mut answers, patience.max_bytes);
 
@@ -89,7 +89,7 @@ impl Server {
 
     /// Splits a fetch by owning shard. Each partition has its answer prepared: what cannot be located says
     /// why, the rest says what holds when its shard does not reply.
-    fn plan_fetch(&self, partitions: &[FetchPartition]) -> (Vec<Owner>, Vec<Answer>) {
+    async fn plan_fetch(&self, partitions: &[FetchPartition]) -> (Vec<Owner>, Vec<Answer>) {
         let mut split = Split::new();
         let mut answers = Vec::with_capacity(partitions.len());
         for (place, request) in partitions.iter().enumerate() {
@@ -104,6 +104,7 @@ impl Server {
                     split.push(shard, place, fetch_part(request, id));
                 }
             }
+            task::yield_if_needed().await;
         }
         (split.into_owners(), answers)
     }
@@ -153,6 +154,7 @@ impl Server {
                 found.bytes += fetched.bytes as u64;
                 found.answer_now |= fetched.error.is_some() || fetched.diverging.is_some();
                 answers[*place] = Answer::Fetched(fetched);
+                task::yield_if_needed().await;
             }
         }
         found

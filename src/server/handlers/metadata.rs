@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::RequestContext;
 use super::cluster::OPERATIONS_NOT_REQUESTED;
 use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage};
+use crate::rt::task;
 use crate::server::Server;
 use crate::types::{ErrorCode, NodeId, TopicId, TopicName};
 
@@ -28,7 +29,11 @@ impl Server {
         };
         let topics = if asks_for_all {
             let image = self.shard().image();
-            let mut topics: Vec<_> = image.topics().map(|topic| answer_topic(&image, topic)).collect();
+            let mut topics = Vec::with_capacity(image.topic_count());
+            for topic in image.topics() {
+                topics.push(answer_topic(&image, topic));
+                task::yield_if_needed().await;
+            }
             topics.sort_by(|left, right| left.name.cmp(&right.name));
             topics
         } else {
