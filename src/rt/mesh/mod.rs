@@ -2,7 +2,9 @@
 //!
 //! [`Mesh::post`] never waits: messages gather in an outbox per peer, and a task per peer carries all
 //! that has gathered as one `Vec` per hop, so that a busy moment makes the hops larger and not more.
-//! An outbox holds what is in flight; it is bounded by whoever posts, who has to bound its requests.
+//! An outbox holds what is in flight. It is bounded by whoever posts: a request or its reply is one message
+//! per peer, a connection has few requests under way, and a shard bounds their bytes; what control posts
+//! follows from requests. [`OUTBOX_MESSAGES_MAX`] is far beyond that, and reaching it is a bug.
 //!
 //! Hidden traps of glommio:
 //! - a shared channel keeps a waker more for each poll that finds nothing, and a task that polled
@@ -28,6 +30,10 @@ pub use outside::{Outside, OutsideInbox, outside};
 
 /// Hops of one pair that may wait in the channel; the outbox holds the rest.
 const CHANNEL_HOPS_MAX: usize = 64;
+
+/// Messages of one pair that may wait for the next hop: a hundred thousand connections with a hundred
+/// requests each. More can only come from somebody who does not wait for answers.
+const OUTBOX_MESSAGES_MAX: usize = 10_000_000;
 
 /// Hops that may wait for [`Mesh::incoming`] before the channels are left full.
 const INBOX_HOPS_MAX: usize = 256;
@@ -189,7 +195,8 @@ impl<M: Send + 'static> Mesh<M> {
             return;
         }
         let mut messages = outbox.messages.borrow_mut();
-        let was_empty = messages.is_empty();
+        let (was_empty, count) = (messages.is_empty(), messages.len());
+        assert!(count < OUTBOX_MESSAGES_MAX, "{count} messages wait for executor {to}: nobody bounds them");
         messages.push(message);
         drop(messages);
         if was_empty {

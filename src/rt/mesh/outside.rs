@@ -33,7 +33,10 @@ struct State<M> {
     receiver_gone: bool,
 }
 
-/// A way into an executor. For rare messages: it takes a lock, and it is unbounded.
+/// Messages that may wait. The senders of this process post one each: a signal, the end of a thread.
+const MESSAGES_MAX: usize = 1_000;
+
+/// A way into an executor. For rare messages: it takes a lock, and its few senders bound it.
 pub fn outside<M: Send>() -> (Outside<M>, OutsideInbox<M>) {
     let state = State { messages: VecDeque::new(), waker: None, receiver_gone: false };
     let shared = Arc::new(Shared(Mutex::new(state)));
@@ -53,6 +56,8 @@ impl<M: Send> Outside<M> {
         if state.receiver_gone {
             return;
         }
+        let count = state.messages.len();
+        assert!(count < MESSAGES_MAX, "{count} messages from outside wait: nobody bounds them");
         state.messages.push_back(message);
         let waker = state.waker.take();
         drop(state);
