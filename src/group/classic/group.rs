@@ -1,6 +1,6 @@
 //! A classic group: who is in it and what they agreed on. What happens to it is in the files beside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::member::{Member, millis};
@@ -235,15 +235,32 @@ impl ClassicGroup {
     /// The protocol that all members know and most prefer (`ClassicGroup.selectProtocol`); of equals, the
     /// first by name.
     pub(super) fn select_protocol(&self) -> Option<String> {
+        let common = self.common_protocols();
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let names = member.protocols.iter().map(|protocol| protocol.name.as_str());
-            if let Some(choice) = names.into_iter().find(|name| self.is_known_to_all(name)) {
+            let mut names = member.protocols.iter().map(|protocol| protocol.name.as_str());
+            if let Some(choice) = names.find(|name| common.contains(name)) {
                 *votes.entry(choice).or_default() += 1;
             }
         }
         let most = votes.values().copied().max()?;
         votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
+    }
+
+    /// The protocols that all members know, found in one pass: a large group must not hold up its shard.
+    fn common_protocols(&self) -> HashSet<&str> {
+        let mut known_to: HashMap<&str, usize> = HashMap::new();
+        for (before, member) in self.members.values().enumerate() {
+            for protocol in &member.protocols {
+                let count = known_to.entry(&protocol.name).or_default();
+                // A member that names a protocol twice counts once.
+                if *count == before {
+                    *count += 1;
+                }
+            }
+        }
+        known_to.retain(|_, count| *count == self.members.len());
+        known_to.into_keys().collect()
     }
 
     /// `ClassicGroup.computeSubscribedTopics`

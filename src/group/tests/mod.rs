@@ -271,16 +271,22 @@ fn joins_that_cannot_be_are_refused() {
 
 #[test]
 fn the_protocol_that_most_members_prefer_wins() {
-    let mut fixture = fixture();
-    let mut tokens = Vec::new();
-    for names in [["a", "b", "c"], ["b", "c", "a"], ["b", "a", "x"]] {
-        let protocols = names.iter().map(|name| protocol(name)).collect();
-        let request = JoinGroup { protocols, requires_known_member_id: false, ..join("", None) };
-        tokens.push(fixture.send(Request::Join(request)));
+    for (preferences, expected) in [
+        ([["a", "b", "c"], ["b", "c", "a"], ["b", "a", "x"]], "b"),
+        // Named twice by one member is not known to two.
+        ([["x", "x", "a"], ["a", "b", "c"], ["x", "a", "b"]], "a"),
+    ] {
+        let mut fixture = fixture();
+        let mut tokens = Vec::new();
+        for names in preferences {
+            let protocols = names.iter().map(|name| protocol(name)).collect();
+            let request = JoinGroup { protocols, requires_known_member_id: false, ..join("", None) };
+            tokens.push(fixture.send(Request::Join(request)));
+        }
+        fixture.advance_ms(REBALANCE_MS);
+        fixture.commit();
+        assert_eq!(fixture.joined(tokens[0]).protocol_name.as_deref(), Some(expected), "{preferences:?}");
     }
-    fixture.advance_ms(REBALANCE_MS);
-    fixture.commit();
-    assert_eq!(fixture.joined(tokens[0]).protocol_name.as_deref(), Some("b"));
 }
 
 #[test]
