@@ -16,6 +16,7 @@ mod harness;
 mod hostile;
 mod idempotence;
 mod kill9;
+mod kill9_groups;
 mod lifecycle;
 mod long_polls;
 mod produce_fetch;

@@ -4,10 +4,10 @@
 //! Requests and responses are encoded and decoded by Kafka's own schemas.
 
 use std::fmt::Debug;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::ops::RangeInclusive;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -51,7 +51,27 @@ where
     R: Request + Debug,
     R::Response: Debug,
 {
+    let answered = try_ask(wire, version, request);
+    answered.unwrap_or_else(|error| panic!("version {version} of {request:?}: {error}"))
+}
+
+/// The same against a broker that may be killed: the connection's end is an error.
+pub(crate) fn try_ask<R>(wire: &mut Wire, version: i16, request: &R) -> io::Result<R::Response>
+where
+    R: Request + Debug,
+    R::Response: Debug,
+{
+    send_request(wire, version, request)?;
+    read_response::<R>(wire, version)
+}
+
+/// Sends a request and does not wait for the answer.
+pub(crate) fn send_request<R>(wire: &mut Wire, version: i16, request: &R) -> io::Result<()>
+where
+    R: Request + Debug,
+{
     let mut frame = BytesMut::new();
+    frame.put_i32(0);
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
@@ -60,28 +80,31 @@ where
     header.encode(&mut frame, R::header_version(version)).expect("a right header");
     let encoded = request.encode(&mut frame, version);
     encoded.unwrap_or_else(|error| panic!("version {version} of {request:?}: {error}"));
-    let length = i32::try_from(frame.len()).expect("a short request");
-    let stream = wire.stream();
-    stream
-        .write_all(&length.to_be_bytes())
-        .and_then(|()| stream.write_all(&frame))
-        .expect("the broker reads");
+    let length = i32::try_from(frame.len() - 4).expect("a short request");
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    wire.stream().write_all(&frame)
+}
 
+/// Reads the answer to the oldest unanswered request, of which no byte may be left.
+pub(crate) fn read_response<R>(wire: &mut Wire, version: i16) -> io::Result<R::Response>
+where
+    R: Request,
+    R::Response: Debug,
+{
+    let stream = wire.stream();
     let mut length = [0; 4];
-    stream
-        .read_exact(&mut length)
-        .unwrap_or_else(|error| panic!("version {version} of {request:?}: {error}"));
+    stream.read_exact(&mut length)?;
     let mut reply = vec![0; i32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut reply).expect("the whole answer");
+    stream.read_exact(&mut reply)?;
     let mut reply = Bytes::from(reply);
     let header =
         ResponseHeader::decode(&mut reply, R::Response::header_version(version)).expect("a right header");
     assert_eq!(header.correlation_id, 7);
     let response = R::Response::decode(&mut reply, version);
     let response =
-        response.unwrap_or_else(|error| panic!("answer to version {version} of {request:?}: {error}"));
+        response.unwrap_or_else(|error| panic!("answer to version {version} of API {}: {error}", R::KEY));
     assert!(reply.is_empty(), "{} bytes too many after {response:?} in version {version}", reply.len());
-    response
+    Ok(response)
 }
 
 /// A broker with a topic, `there`, of two partitions and a record in the first.
