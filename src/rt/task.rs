@@ -34,11 +34,15 @@ pub const SLICE: Duration = Duration::from_micros(500);
 /// The wait that makes the executor look at everything: its shortest timer.
 const TURN: Duration = Duration::from_micros(1);
 
-/// After a slice beside a busy foreground, the background rests for this many slices.
-const BACKGROUND_REST_SLICES: u32 = 19;
+/// The part of the core that the background gets beside a foreground that would take all of it.
+const BACKGROUND_SHARE_MIN: f64 = 0.05;
 
-/// A foreground that ran for longer than this between two background slices is busy.
-const FOREGROUND_BUSY: Duration = Duration::from_micros(50);
+/// The part of what the foreground leaves idle that the background takes: a request that comes meanwhile
+/// waits for a slice at most, and most requests shall not wait.
+const BACKGROUND_SHARE_OF_IDLE: f64 = 0.5;
+
+/// A foreground that ran for no longer than this between two background slices has nothing to do.
+const FOREGROUND_IDLE: Duration = Duration::from_micros(50);
 
 /// A spawned task. Awaiting it yields the output; dropping it lets the task run on.
 #[derive(Debug)]
@@ -97,6 +101,9 @@ thread_local! {
     /// Foreground tasks that wait for a turn, in order; each is one of the executor's tasks.
     static WAITING: RefCell<VecDeque<OneshotSender<()>>> = const { RefCell::new(VecDeque::new()) };
 
+    /// When the background last asked how busy the foreground is.
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+
     /// Whether the task that gives turns runs.
     static IS_PACED: Cell<bool> = const { Cell::new(false) };
 }
@@ -144,8 +151,10 @@ async fn look() {
 async fn turn() {
     if glommio::executor().current_task_queue() == executor::background_queue() {
         look().await;
-        if foreground_is_busy() {
-            sleep(SLICE * BACKGROUND_REST_SLICES).await;
+        let (runtime, elapsed) = foreground_since_last_asked();
+        let rest = background_rest(runtime, elapsed);
+        if !rest.is_zero() {
+            sleep(rest).await;
         }
         TURNED.set(Some(Instant::now()));
         return;
@@ -179,8 +188,44 @@ async fn pace() {
     IS_PACED.set(false);
 }
 
-/// Whether the foreground had much to do since the last call.
-fn foreground_is_busy() -> bool {
+/// How long the foreground ran since the last call, and how long ago that is.
+fn foreground_since_last_asked() -> (Duration, Duration) {
+    let now = Instant::now();
+    let elapsed = ASKED.replace(Some(now)).map_or(SLICE, |asked| now - asked);
     let stats = glommio::executor().task_queue_stats(TaskQueueHandle::default());
-    stats.is_ok_and(|stats| FOREGROUND_BUSY < stats.runtime())
+    (stats.map_or(Duration::ZERO, |stats| stats.runtime()), elapsed)
+}
+
+/// How long the background rests after a slice, beside a foreground that ran for `runtime` of `elapsed`.
+fn background_rest(runtime: Duration, elapsed: Duration) -> Duration {
+    if runtime <= FOREGROUND_IDLE {
+        return Duration::ZERO;
+    }
+    let idle = 1.0 - (runtime.as_secs_f64() / elapsed.as_secs_f64()).min(1.0);
+    let share = (idle * BACKGROUND_SHARE_OF_IDLE).max(BACKGROUND_SHARE_MIN);
+    SLICE.mul_f64(1.0 / share - 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the part of the core, in per cent, of a background that always works.
+    fn check(foreground_micros: u64, elapsed_micros: u64, expected: u32) {
+        let micros = Duration::from_micros;
+        let rest = background_rest(micros(foreground_micros), micros(elapsed_micros));
+        let share = SLICE.as_secs_f64() / (SLICE + rest).as_secs_f64();
+        assert_eq!((100.0 * share).round() as u32, expected, "{foreground_micros} of {elapsed_micros} us");
+    }
+
+    #[test]
+    fn the_background_takes_half_of_what_is_idle_and_never_nothing() {
+        check(0, 1_000, 100);
+        check(50, 1_000, 100);
+        check(100, 1_000, 45);
+        check(500, 1_000, 25);
+        check(900, 1_000, 5);
+        check(1_000, 1_000, 5);
+        check(2_000, 1_000, 5);
+    }
 }

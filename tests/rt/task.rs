@@ -116,6 +116,45 @@ fn background_work_leaves_the_core_to_the_foreground() {
     assert!(0 < background && background * 3 < foreground, "{background} against {foreground}");
 }
 
+/// Background work once got a twentieth of the core as soon as the foreground had anything to do, and
+/// compaction fell behind producers on cores that were idle for the most part.
+#[test]
+fn background_work_takes_a_good_part_of_what_the_foreground_leaves() {
+    let share = run(|| async {
+        let stop = Rc::new(Cell::new(false));
+        let worked = Rc::new(Cell::new(Duration::ZERO));
+        let foreground = spawn({
+            let stop = Rc::clone(&stop);
+            async move {
+                while !stop.get() {
+                    let begin = core_time();
+                    while core_time() - begin < Duration::from_micros(200) {}
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+        });
+        let background = spawn_background({
+            let (stop, worked) = (Rc::clone(&stop), Rc::clone(&worked));
+            async move {
+                while !stop.get() {
+                    let begin = core_time();
+                    while core_time() - begin < Duration::from_micros(50) {}
+                    worked.set(worked.get() + (core_time() - begin));
+                    yield_if_needed().await;
+                }
+            }
+        });
+        let begin = core_time();
+        sleep(Duration::from_millis(500)).await;
+        let passed = core_time() - begin;
+        stop.set(true);
+        foreground.await;
+        background.await;
+        worked.get().as_secs_f64() / passed.as_secs_f64()
+    });
+    assert!(0.4 < share, "{share} of what the executor worked");
+}
+
 #[test]
 fn guarded_tasks_end_before_their_executor() {
     let ended = run(|| async {
