@@ -219,7 +219,10 @@ impl BrokerConfig {
                 connection_creation_rate_max: settings.size("max.connection.creation.rate"),
                 ..self.network.clone()
             },
+            storage: StorageConfig { cleaner: cleaner(&settings), ..self.storage.clone() },
             producer_id_expiration: millis(&settings, "producer.id.expiration.ms"),
+            // Keys of groups that need a restart are as they were: the layers hold no others.
+            groups: GroupsConfig::of(&settings),
             topic_defaults: TopicDefaults::of(&settings),
             settings,
             dynamic: layers,

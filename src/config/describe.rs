@@ -87,16 +87,15 @@ impl BrokerConfig {
 
     /// Every key of a topic.
     ///
-    /// Differs from Kafka: a value that comes from a synonym in another unit, such as
-    /// `log.retention.minutes`, is shown with that synonym as its source; Kafka says it is the default.
+    /// A value that comes from a synonym in another unit, such as `log.retention.minutes`, is shown as the
+    /// default, as Kafka shows it.
     pub fn describe_topic(&self, overrides: &TopicOverrides) -> Vec<DescribedConfig> {
         let entries = self.topic_defaults.entries(overrides);
         entries
             .into_iter()
             .map(|entry| {
                 let key = keys::topic_key(entry.name).expect("entries are rows of the table");
-                let broker_keys = key.synonyms.iter().map(|synonym| synonym.broker_key);
-                let inherited = self.broker_synonyms(&broker_keys.collect::<Vec<_>>());
+                let inherited = self.broker_synonyms_of_topic(key);
                 described(key, entry.value, overrides.get(key.name), ConfigSource::DynamicTopic, inherited)
             })
             .collect()
@@ -108,7 +107,7 @@ impl BrokerConfig {
             .map(|key| {
                 let value = self.group_value(key.name, overrides).map(str::to_owned);
                 let inherited = match key.synonyms.first() {
-                    Some(synonym) => self.broker_synonyms(&[synonym.broker_key]),
+                    Some(synonym) => self.broker_synonyms(synonym.broker_key, &[synonym.broker_key]),
                     None => default_synonym(key).into_iter().collect(),
                 };
                 described(key, value, overrides.get(key.name), ConfigSource::Group, inherited)
@@ -124,10 +123,7 @@ impl BrokerConfig {
         let own = [key.name];
         let names =
             group.filter(|_| key.name != "log.flush.scheduler.interval.ms").map_or(&own[..], |group| group);
-        let mut synonyms = self.broker_synonyms(names);
-        // A finer unit that is set does not make it the source of this key's own value.
-        let first_own = synonyms.iter().position(|synonym| synonym.name == key.name);
-        synonyms.drain(..first_own.unwrap_or(synonyms.len()));
+        let synonyms = self.broker_synonyms(key.name, names);
         let is_id = matches!(key.name, "node.id" | "broker.id");
         let value = if is_id {
             Some(self.node_id.to_string())
@@ -146,8 +142,16 @@ impl BrokerConfig {
         }
     }
 
-    /// Every value of these broker keys: all that are dynamic, all that are static, all defaults.
-    fn broker_synonyms(&self, names: &[&str]) -> Vec<ConfigSynonym> {
+    /// What a topic's key would inherit. The first of its synonyms has the key's own unit.
+    fn broker_synonyms_of_topic(&self, key: &Key) -> Vec<ConfigSynonym> {
+        let names: Vec<_> = key.synonyms.iter().map(|synonym| synonym.broker_key).collect();
+        names.first().map_or_else(Vec::new, |first| self.broker_synonyms(first, &names))
+    }
+
+    /// Every value of these broker keys: all that are dynamic, all that are static, all defaults; without
+    /// those before the first of `own` itself, which are not the source of its value
+    /// (`ConfigHelper.configSynonyms`).
+    fn broker_synonyms(&self, own: &str, names: &[&str]) -> Vec<ConfigSynonym> {
         let mut synonyms = Vec::new();
         let layers = self.dynamic_layers();
         for (layer, source) in [
@@ -162,6 +166,8 @@ impl BrokerConfig {
         synonyms.extend(set.map(|&name| synonym(name, fixed.text(name), ConfigSource::StaticBroker)));
         let rows = names.iter().filter_map(|&name| keys::broker_key(name));
         synonyms.extend(rows.filter_map(default_synonym));
+        let first_own = synonyms.iter().position(|synonym| synonym.name == own);
+        synonyms.drain(..first_own.unwrap_or(synonyms.len()));
         synonyms
     }
 
@@ -280,7 +286,7 @@ mod tests {
         let (value, synonyms) = lines(&described, "cleanup.policy");
         assert_eq!(value, "DYNAMIC_TOPIC_CONFIG:compact,delete");
         assert_eq!(synonyms[0], "DYNAMIC_TOPIC_CONFIG:cleanup.policy=compact,delete");
-        assert_eq!(lines(&described, "retention.ms").0, "STATIC_BROKER_CONFIG:5400000");
+        assert_eq!(lines(&described, "retention.ms"), ("DEFAULT_CONFIG:5400000".to_owned(), vec![]));
         assert!(described.is_sorted_by_key(|config| config.name.clone()));
     }
 

@@ -3,13 +3,13 @@
 //! Two layers lie over what the broker was started with: values for all brokers of the cluster, and values
 //! for this one. Which keys may be in them is each key's [`DynamicMode`].
 //!
-//! Differs from Kafka: listeners change with a restart only, and keys of parts that do not exist here are
-//! refused instead of being kept for them.
+//! Differs from Kafka: listeners, cordoned directories and limits for single addresses change with a restart
+//! only, and keys of parts that do not exist here are refused instead of being kept for them.
 
 use std::collections::BTreeMap;
 
 use super::broker::BrokerConfig;
-use super::key::{DynamicMode, Key};
+use super::key::DynamicMode;
 use super::keys;
 
 /// Dynamic values by key; one whose key or value is no longer known is kept and has no effect.
@@ -47,10 +47,6 @@ impl BrokerConfig {
             let checked = keys::dynamic_key(name).map_or(Ok(()), |key| key.check(value).map(drop));
             checked.map_err(|bad| format!("Invalid value {value} for configuration {name}: {bad}"))?;
         }
-        if scope == DynamicScope::Cluster {
-            let text = "Cannot update these configs at default cluster level, broker id must be specified";
-            refuse_any(overrides, text, |name| keys::dynamic_key(name).is_some_and(is_per_broker))?;
-        }
         let mut layers = self.dynamic_layers().clone();
         match scope {
             DynamicScope::Cluster => layers.cluster = overrides.clone(),
@@ -60,10 +56,6 @@ impl BrokerConfig {
             .check_times()
             .map_err(|errors| format!("Invalid dynamic configuration: {errors}"))
     }
-}
-
-fn is_per_broker(key: &Key) -> bool {
-    key.dynamic == DynamicMode::PerBroker
 }
 
 /// Refuses all keys of a kind at once.
@@ -78,6 +70,7 @@ fn refuse_any(
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::{Bounds, Key, Kind, Support};
     use super::super::settings::{ConfigFile, Sources};
     use super::super::topic::TopicOverrides;
     use super::*;
@@ -100,6 +93,7 @@ mod tests {
             (all, "log.retention.ms", "7", Ok(())),
             (own, "log.retention.ms", "7", Ok(())),
             (own, "leader.replication.throttled.rate", "1000", Ok(())),
+            (all, "leader.replication.throttled.rate", "1000", Ok(())),
             (all, "some.plugin.key", "x", Ok(())),
             (all, "num.partitions", "3", Err("Cannot update these configs dynamically: [num.partitions]")),
             (own, "listeners", "A://:1", Err("Cannot update these configs dynamically: [listeners]")),
@@ -109,13 +103,6 @@ mod tests {
                 "1",
                 Err("Invalid value 1 for configuration log.segment.bytes: \
                      Value must be at least 1048576"),
-            ),
-            (
-                all,
-                "leader.replication.throttled.rate",
-                "1",
-                Err("Cannot update these configs at default cluster level, broker id must be specified: \
-                     [leader.replication.throttled.rate]"),
             ),
             (
                 own,
@@ -135,6 +122,89 @@ mod tests {
         ]);
         let refused = broker.validate_dynamic(all, &conflict).unwrap_err();
         assert!(refused.starts_with("Invalid dynamic configuration: "), "{refused}");
+    }
+
+    /// `name mode` of every dynamic key of Kafka 4.3 (`DynamicBrokerConfig.dynamicConfigUpdateModes`).
+    const KAFKA_DYNAMIC_KEYS: &str = include_str!("keys/kafka-4.3-dynamic-keys.txt");
+
+    /// Kafka's dynamic keys of parts that exist here and that change with a restart only.
+    const NEED_A_RESTART: [&str; 4] = [
+        "cordoned.log.dirs",
+        "listener.security.protocol.map",
+        "listeners",
+        "max.connections.per.ip.overrides",
+    ];
+
+    #[test]
+    fn kafkas_dynamic_keys_are_taken_up_or_refused() {
+        let broker = broker("");
+        for line in KAFKA_DYNAMIC_KEYS.lines() {
+            let (name, mode) = line.split_once(' ').unwrap();
+            let value = keys::dynamic_key(name).map_or("1".to_owned(), other_value);
+            let found = broker.validate_dynamic(DynamicScope::Broker, &overrides(&[(name, &value)]));
+            let refusal = if NEED_A_RESTART.contains(&name) {
+                Some("Cannot update these configs dynamically: ")
+            } else if keys::is_future_key(name) {
+                Some("These configs belong to parts that this broker does not have: ")
+            } else {
+                None
+            };
+            let expected = refusal.map_or(Ok(()), |text| Err(format!("{text}[{name}]")));
+            assert_eq!(found, expected, "{name}={value}");
+            if refusal.is_none() {
+                assert_eq!(mode, "cluster-wide", "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_key_is_dynamic() {
+        let kafkas = |name: &str| KAFKA_DYNAMIC_KEYS.lines().any(|line| line.split(' ').next() == Some(name));
+        for key in keys::broker_keys().filter(|key| key.dynamic != DynamicMode::ReadOnly) {
+            assert!(kafkas(key.name) || key.name.starts_with("corelog."), "{}", key.name);
+        }
+    }
+
+    /// What the broker works with; the texts of the settings are left out.
+    fn in_force(config: &BrokerConfig) -> String {
+        let of_topics = config.topic_defaults.effective(&BTreeMap::new());
+        let of_groups = config.describe_group(&BTreeMap::new());
+        let BrokerConfig { network, storage, groups, producer_id_expiration, .. } = config;
+        format!("{network:?} {storage:?} {groups:?} {of_groups:?} {producer_id_expiration:?} {of_topics:?}")
+    }
+
+    /// Obeyed by a part of the broker that is still to come: transactions.
+    const FOR_PARTS_TO_COME: [&str; 1] = ["transaction.partition.verification.enable"];
+
+    #[test]
+    fn obeyed_dynamic_keys_change_what_is_in_force() {
+        let has_no_effect = |key: &&'static Key| {
+            // These say more about a codec that is the broker's own choice.
+            let codec = key.name.strip_prefix("compression.").and_then(|rest| rest.strip_suffix(".level"));
+            let base = broker(&codec.map_or(String::new(), |codec| format!("compression.type={codec}")));
+            let cluster = overrides(&[(key.name, &other_value(key))]);
+            let changed = base.with_dynamic(DynamicLayers { cluster, ..DynamicLayers::default() });
+            in_force(&changed) == in_force(&base)
+        };
+        let obeyed = keys::broker_keys()
+            .filter(|key| key.dynamic != DynamicMode::ReadOnly && key.support == Support::Obeyed);
+        let idle: Vec<_> = obeyed.filter(has_no_effect).map(|key| key.name).collect();
+        assert_eq!(idle, FOR_PARTS_TO_COME);
+    }
+
+    /// A value that is allowed and not the default.
+    fn other_value(key: &'static Key) -> String {
+        let default = key.default.unwrap_or("");
+        let candidates: Vec<String> = match (key.kind, key.bounds) {
+            (Kind::Boolean, _) => vec!["true".to_owned(), "false".to_owned()],
+            (Kind::Double, _) => vec!["0.25".to_owned()],
+            (_, Bounds::OneOf(texts)) => texts.iter().map(|&text| text.to_owned()).collect(),
+            (_, Bounds::AtLeast(least) | Bounds::Between(least, _)) => {
+                vec![(least.max(0) + 1).to_string(), (least.max(0) + 2).to_string()]
+            }
+            _ => vec!["7".to_owned()],
+        };
+        candidates.into_iter().find(|candidate| candidate != default).expect("there is another value")
     }
 
     #[test]

@@ -98,8 +98,6 @@ impl fmt::Display for Bounds {
 pub enum DynamicMode {
     /// Needs a restart.
     ReadOnly,
-    /// Can change for one broker.
-    PerBroker,
     /// Can change for one broker or for all of them.
     ClusterWide,
 }
@@ -109,7 +107,6 @@ impl DynamicMode {
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadOnly => "read-only",
-            Self::PerBroker => "per-broker",
             Self::ClusterWide => "cluster-wide",
         }
     }
@@ -262,11 +259,6 @@ impl Key {
 
     pub(super) const fn nonempty(mut self) -> Self {
         self.nonempty = true;
-        self
-    }
-
-    pub(super) const fn per_broker(mut self) -> Self {
-        self.dynamic = DynamicMode::PerBroker;
         self
     }
 

@@ -20,7 +20,8 @@ keys! {
         .inert("what gathers while a write is in flight goes out together");
 
     /// Largest append buffer that a coordinator keeps.
-    "group.coordinator.cached.buffer.max.bytes" => int.default("1048588").at_least(524_288).cluster_wide();
+    "group.coordinator.cached.buffer.max.bytes" => int.default("1048588").at_least(524_288).cluster_wide()
+        .inert("each batch of a coordinator has a buffer of its own size");
 
     /// How long a commit of offsets may wait for replicas.
     "offsets.commit.timeout.ms" => int.default("5000").at_least(1);
@@ -203,7 +204,8 @@ keys! {
     "share.coordinator.write.timeout.ms" => int.default("5000").at_least(1);
 
     /// Largest append buffer that the share coordinator keeps.
-    "share.coordinator.cached.buffer.max.bytes" => int.default("1048588").at_least(524_288).cluster_wide();
+    "share.coordinator.cached.buffer.max.bytes" => int.default("1048588").at_least(524_288).cluster_wide()
+        .inert("there are no share groups yet");
 
     /// Silence after which a streams-group member is removed.
     "group.streams.session.timeout.ms" => int.default("45000").at_least(1);
