@@ -159,8 +159,16 @@ fn partitions_that_do_not_fit_are_refused() {
             ErrorCode::InvalidReplicaAssignment,
             "Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.",
         ),
-        (more(4, Some(vec![vec![]])), ErrorCode::InvalidReplicaAssignment, "partition 3 is assigned to no"),
-        (more(4, Some(vec![vec![NodeId(9)]])), ErrorCode::InvalidReplicaAssignment, "partition 3 is"),
+        (
+            more(4, Some(vec![vec![]])),
+            ErrorCode::InvalidReplicaAssignment,
+            "The manual partition assignment includes an empty replica list.",
+        ),
+        (
+            more(4, Some(vec![vec![NodeId(9)]])),
+            ErrorCode::InvalidReplicaAssignment,
+            "The manual partition assignment includes broker 9, but no such broker is registered.",
+        ),
     ];
     for (request, code, text) in cases {
         let refused = driver.create_partitions(&request).remove(0).result.unwrap_err();

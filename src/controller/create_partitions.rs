@@ -44,7 +44,7 @@ impl TopicsPlan<'_> {
     fn plan_more_partitions(&mut self, more: &MorePartitions) -> Result<Vec<MetadataRecord>, ApiError> {
         let image = self.image;
         let topic = image.topic_by_name(&more.topic).ok_or_else(|| {
-            let message = format!("no topic has the name '{}'", more.topic);
+            let message = "This server does not host this topic-partition.";
             ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
         })?;
         let first = topic.partitions().len() as i32;

@@ -146,9 +146,7 @@ impl<'a> TopicsPlan<'a> {
         let name = TopicName::new(name).map_err(|error| invalid(error.to_string()))?;
         // Differs from Kafka: two colliding names in one request are refused, too.
         match self.collisions.get(&name.collision_key()).filter(|_| is_ambiguous(&name)) {
-            Some(other) => {
-                Err(invalid(format!("topic '{name}' would share its metrics with topic '{other}'")))
-            }
+            Some(other) => Err(invalid(format!("Topic '{name}' collides with existing topic: {other}"))),
             None => Ok(name),
         }
     }
@@ -181,11 +179,11 @@ impl<'a> TopicsPlan<'a> {
         };
         let replication_factor = usize::try_from(replication_factor).ok().filter(|&factor| 0 < factor);
         let replication_factor = replication_factor.ok_or_else(|| {
-            let message = "the replication factor must be positive, or -1 for the broker's default";
+            let message = "Replication factor must be larger than 0, or -1 to use the default value.";
             ApiError::new(ErrorCode::InvalidReplicationFactor, message)
         })?;
         if partitions <= 0 {
-            let message = "the number of partitions must be positive, or -1 for the broker's default";
+            let message = "Number of partitions was set to an invalid non-positive value.";
             return Err(ApiError::new(ErrorCode::InvalidPartitions, message));
         }
         (0..partitions).map(|_| self.stripe.place(replication_factor)).collect()
@@ -194,7 +192,9 @@ impl<'a> TopicsPlan<'a> {
     /// `validateManualPartitionAssignment`.
     fn check_assignments(&self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, ApiError> {
         if topic.replication_factor != -1 || topic.partitions != -1 {
-            let message = "with a manual assignment, partitions and replication factor must both be -1";
+            let what = if topic.replication_factor == -1 { "numPartitions" } else { "replication factor" };
+            let message =
+                format!("A manual partition assignment was specified, but {what} was not set to -1.");
             return Err(ApiError::new(ErrorCode::InvalidRequest, message));
         }
         let invalid = |message| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
@@ -204,17 +204,20 @@ impl<'a> TopicsPlan<'a> {
             self.check_assigned_brokers(assignment)?;
             if let Some(first) = partitions.values().next().filter(|first| first.len() != brokers.len()) {
                 return invalid(format!(
-                    "partition {partition} has {} replica(s), others have {}",
+                    "The manual partition assignment includes a partition with {} replica(s), but this is \
+                     not consistent with previous partitions, which have {} replica(s).",
                     brokers.len(),
                     first.len()
                 ));
             }
             if partitions.insert(*partition, brokers.clone()).is_some() {
-                return invalid(format!("partition {partition} is assigned more than once"));
+                return invalid(format!(
+                    "Found multiple manual partition assignments for partition {partition}"
+                ));
             }
         }
         if !partitions.keys().copied().eq(0..partitions.len() as i32) {
-            return invalid("the partitions must be numbered from 0 without gaps".to_owned());
+            return invalid("partitions should be a consecutive 0-based integer sequence".to_owned());
         }
         Ok(partitions.into_values().collect())
     }
@@ -223,29 +226,36 @@ impl<'a> TopicsPlan<'a> {
         let ReplicaAssignment { partition, brokers } = assignment;
         let invalid = |message| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
         if brokers.is_empty() {
-            return invalid(format!("partition {partition} is assigned to no broker"));
+            return invalid("The manual partition assignment includes an empty replica list.".to_owned());
         }
         let mut seen = BTreeSet::new();
         for &id in brokers {
             match self.image.broker(id) {
                 None => {
                     return invalid(format!(
-                        "partition {partition} is assigned to broker {id}, which is unknown"
+                        "The manual partition assignment includes broker {id}, but no such broker is \
+                         registered."
                     ));
                 }
                 Some(broker) if !takes_partitions(broker) => {
-                    return invalid(format!("all log directories of broker {id} are cordoned"));
+                    return invalid(format!(
+                        "The manual partition assignment includes broker {id}, but all its log directories \
+                         are cordoned."
+                    ));
                 }
                 Some(_) if !seen.insert(id) => {
                     return invalid(format!(
-                        "partition {partition} is assigned to broker {id} more than once"
+                        "The manual partition assignment includes the broker {id} more than once."
                     ));
                 }
                 Some(_) => {}
             }
         }
         if !brokers.iter().any(|&id| self.is_active(id)) {
-            return invalid(format!("all brokers of partition {partition} are fenced or shutting down"));
+            return invalid(format!(
+                "All brokers specified in the manual partition assignment for partition {partition} are \
+                 fenced or in controlled shutdown."
+            ));
         }
         Ok(())
     }

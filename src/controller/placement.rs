@@ -35,16 +35,18 @@ impl ReplicaStripe {
     pub(super) fn place(&mut self, replication_factor: usize) -> Result<Vec<NodeId>, ApiError> {
         let usable = self.unfenced.len() + self.fenced.len();
         let refuse = |why: String| {
-            let message = format!("cannot place {replication_factor} replica(s) of a partition: {why}");
+            let message = format!("Unable to replicate the partition {replication_factor} time(s): {why}");
             Err(ApiError::new(ErrorCode::InvalidReplicationFactor, message))
         };
         if usable < replication_factor {
             return refuse(format!(
-                "only {usable} broker(s) are registered with a directory that takes them"
+                "The target replication factor of {replication_factor} cannot be reached because only \
+                 {usable} broker(s) are registered or some brokers have all their log directories cordoned."
             ));
         }
         if self.unfenced.is_empty() {
-            return refuse("all brokers are fenced or shutting down".to_owned());
+            let why = "All brokers are currently fenced, or have all their log directories cordoned.";
+            return refuse(why.to_owned());
         }
         let position = self.next % self.unfenced.len();
         self.next += 1;

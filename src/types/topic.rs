@@ -7,23 +7,26 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Arc<str>);
 
-/// Why Kafka refuses a topic name.
+/// Why Kafka refuses a topic name, in its words (`Topic.validate`): clients show them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopicNameError {
     /// The name has no characters.
-    #[error("the empty string is not a topic name")]
+    #[error("Topic name is invalid: the empty string is not allowed")]
     Empty,
     /// `.` and `..` would name directories.
-    #[error("'{0}' is not allowed as a topic name")]
+    #[error("Topic name is invalid: '{0}' is not allowed")]
     Reserved(String),
     /// The partition's directory name would not fit a file name.
-    #[error("the topic name has {length} characters, at most {max} are allowed", max = TopicName::LENGTH_MAX)]
-    TooLong {
-        /// Characters in the refused name.
-        length: usize,
-    },
+    #[error(
+        "Topic name is invalid: the length of '{0}' is longer than the max allowed length {max}",
+        max = TopicName::LENGTH_MAX
+    )]
+    TooLong(String),
     /// Something besides ASCII letters, digits, '.', '_' and '-'.
-    #[error("topic name '{0}' contains a character other than ASCII alphanumerics, '.', '_' and '-'")]
+    #[error(
+        "Topic name is invalid: '{0}' contains one or more characters other than ASCII alphanumerics, '.', \
+         '_' and '-'"
+    )]
     IllegalCharacter(String),
 }
 
@@ -40,7 +43,7 @@ impl TopicName {
             return Err(TopicNameError::Reserved(name.to_owned()));
         }
         if Self::LENGTH_MAX < name.len() {
-            return Err(TopicNameError::TooLong { length: name.chars().count() });
+            return Err(TopicNameError::TooLong(name.to_owned()));
         }
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
             return Err(TopicNameError::IllegalCharacter(name.to_owned()));

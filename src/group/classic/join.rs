@@ -78,7 +78,8 @@ impl GroupCoordinator {
 
     /// As in Kafka, a group is in the log from its first member's request on.
     fn create_group(&mut self, now: Moment, group_id: &str) {
-        let value = GroupMetadataValue { current_state_timestamp: -1, ..GroupMetadataValue::default() };
+        let value =
+            GroupMetadataValue { current_state_timestamp: now.wall.0, ..GroupMetadataValue::default() };
         let (_, _, mut context) = self.split(now);
         let record = GroupRecord::GroupMetadata { group_id: group_id.to_owned(), value: Some(value) };
         context.append_split(vec![record]);
