@@ -53,9 +53,9 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// LeaveGroup v0 to v5.
     Leave(LeaveGroup),
-    /// OffsetCommit v2 to v9.
+    /// OffsetCommit v2 to v10.
     CommitOffsets(CommitOffsets),
-    /// One group of OffsetFetch v1 to v9.
+    /// One group of OffsetFetch v1 to v10.
     FetchOffsets(FetchOffsets),
     /// OffsetDelete v0.
     DeleteOffsets(DeleteOffsets),
@@ -328,7 +328,7 @@ pub struct FetchOffsets {
 pub struct FetchedTopic {
     /// The topic.
     pub topic: String,
-    /// Its id as asked for.
+    /// Its id as asked for; with everything there is, that of the commits, or zero.
     pub topic_id: TopicId,
     /// One entry per partition.
     pub partitions: Vec<FetchedOffset>,

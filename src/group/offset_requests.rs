@@ -209,7 +209,7 @@ fn all_offsets(offsets: &GroupOffsets) -> Vec<FetchedTopic> {
         .iter()
         .map(|(topic, partitions)| FetchedTopic {
             topic: topic.to_string(),
-            topic_id: Uuid::ZERO,
+            topic_id: partitions.values().next().map_or(Uuid::ZERO, |value| value.topic_id),
             partitions: partitions
                 .iter()
                 .map(|(&partition, value)| fetched(partition, Some(value)))

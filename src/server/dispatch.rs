@@ -12,9 +12,8 @@ use kafka_protocol::messages::{
     DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
     FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
     JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest, UnregisterBrokerRequest,
-    UpdateFeaturesRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest,
+    SyncGroupRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::Encodable;
 
@@ -25,6 +24,7 @@ use super::handlers::api_versions;
 use super::response::{Answer, CloseReason, Frame};
 use crate::wire::header::decode_request_header;
 use crate::wire::messages::{decode, encode_response};
+use crate::wire::offsets::{decode_offset_commit, decode_offset_fetch};
 use crate::wire::{WireError, api, fetch, produce};
 
 impl Server {
@@ -103,11 +103,11 @@ impl Server {
                 later(context, async move { server.leave_group(version, request).await })
             }
             ApiKey::OffsetCommit => {
-                let request = decode::<OffsetCommitRequest>(body, version)?;
+                let request = decode_offset_commit(body, version)?;
                 later(context, async move { server.offset_commit(version, request).await })
             }
             ApiKey::OffsetFetch => {
-                let request = decode::<OffsetFetchRequest>(body, version)?;
+                let request = decode_offset_fetch(body, version)?;
                 later(context, async move { server.offset_fetch(version, request).await })
             }
             ApiKey::OffsetDelete => {

@@ -44,15 +44,15 @@ const fn row(key: ApiKey, min: i16, max: i16, flexible_from: i16) -> ApiRow {
     ApiRow { key, min, max, advertised_min: min, flexible_from }
 }
 
-/// Every API served, by key. The versions are those that Kafka 4.1 calls stable.
+/// Every API served, by key. The versions are those that Kafka 4.3 calls stable.
 pub const ALL: &[ApiRow] = &[
     // librdkafka takes a minimum above 0 for a broker that knows no compression (KAFKA-18659).
     ApiRow { advertised_min: 0, ..row(ApiKey::Produce, 3, 13, 9) },
     row(ApiKey::Fetch, 4, 18, 12),
     row(ApiKey::ListOffsets, 1, 10, 6),
     row(ApiKey::Metadata, 0, 13, 9),
-    row(ApiKey::OffsetCommit, 2, 9, 8),
-    row(ApiKey::OffsetFetch, 1, 9, 6),
+    row(ApiKey::OffsetCommit, 2, 10, 8),
+    row(ApiKey::OffsetFetch, 1, 10, 6),
     row(ApiKey::FindCoordinator, 0, 6, 3),
     row(ApiKey::JoinGroup, 0, 9, 6),
     row(ApiKey::Heartbeat, 0, 4, 4),

@@ -2,7 +2,7 @@
 //!
 //! A request travels through this module in four steps: [`frame`] finds where it ends, [`header`] says
 //! which API and version it is and refuses what [`api`] does not list, and then its body is decoded: by
-//! [`produce`] and [`fetch`] without copying records, by [`messages`] for every other API.
+//! [`produce`] and [`fetch`] without copying records, by [`offsets`] and [`messages`] for every other API.
 //!
 //! All bytes are a stranger's. Nothing here panics on them, and no claimed length is believed before it
 //! is compared with the bytes that are there. Nothing here knows what a request does.
@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod frame;
 pub mod header;
 pub mod messages;
+pub mod offsets;
 pub mod produce;
 pub mod reply;
 

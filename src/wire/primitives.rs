@@ -139,24 +139,32 @@ impl Form {
         take_bytes(bytes, len).map(Some)
     }
 
-    /// The length of an array whose elements take `element_len_min` bytes at least. Null is refused: no
-    /// array that is read here may be.
+    /// The length of an array whose elements take `element_len_min` bytes at least. Null is refused.
     pub(crate) fn take_array_len(
         self,
         bytes: &mut Bytes,
         element_len_min: usize,
     ) -> Result<usize, WireError> {
+        let found = self.take_nullable_array_len(bytes, element_len_min)?;
+        found.ok_or_else(|| WireError::malformed("an array that must be is null"))
+    }
+
+    /// Like [`take_array_len`](Self::take_array_len); `None` for null.
+    pub(crate) fn take_nullable_array_len(
+        self,
+        bytes: &mut Bytes,
+        element_len_min: usize,
+    ) -> Result<Option<usize>, WireError> {
         let claimed = match self.is_flexible {
             true => i64::from(take_uvarint(bytes)?) - 1,
             false => i64::from(take_i32(bytes)?),
         };
-        let found =
-            usize::try_from(claimed).map_err(|_| WireError::malformed("an array that must be is null"))?;
+        let Ok(found) = usize::try_from(claimed) else { return Ok(None) };
         let max = (bytes.len() / element_len_min).min(ARRAY_ELEMENTS_MAX);
         if max < found {
             return Err(WireError::TooManyElements { max, found });
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// The length of an array of partitions, taken off what one request may name.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::WireError;
 use super::messages::{ApiKey, StrBytes};
+use super::offsets::TOPIC_ID_VERSION;
 use super::primitives::{Form, take_bytes, take_i16, take_i32, take_i64, take_u128};
 
 /// The highest version of Produce that names topics by name, as [`read_produce_reply`] needs it.
@@ -159,11 +160,13 @@ fn skip_aborted_transactions(body: &mut Bytes, form: Form) -> Result<(), WireErr
     Ok(())
 }
 
-/// The highest version that the reader of an API's responses understands; `None` when it is generated.
+/// The highest version that this client's writer of an API's requests and reader of its responses know;
+/// `None` when both are generated up to the highest version served.
 pub fn version_max(api: ApiKey) -> Option<i16> {
     match api {
         ApiKey::Produce => Some(PRODUCE_VERSION_MAX),
         ApiKey::Fetch => Some(FETCH_VERSION_MAX),
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => Some(TOPIC_ID_VERSION - 1),
         _ => None,
     }
 }

@@ -14,6 +14,7 @@ use corelog::types::{Offset, Timestamp, Uuid};
 use corelog::wire::api::{self, ApiRow};
 use corelog::wire::header::RequestHeader;
 use corelog::wire::messages::{self, ApiKey, StrBytes, encode, encode_request};
+use corelog::wire::offsets::TOPIC_ID_VERSION;
 use corelog::wire::reply;
 
 mod disk_files;
@@ -27,7 +28,15 @@ fn main() -> io::Result<()> {
     }
     for api in api::ALL {
         for version in api.min..=api.max {
-            let contents = request(api, version).slice(4..);
+            // Without a topic, what the generated encoders lack has the bytes of the version before.
+            let contents = match api.key {
+                ApiKey::OffsetCommit | ApiKey::OffsetFetch if TOPIC_ID_VERSION <= version => {
+                    let mut contents = request(api, TOPIC_ID_VERSION - 1).slice(4..).to_vec();
+                    contents[2..4].copy_from_slice(&version.to_be_bytes());
+                    contents.into()
+                }
+                _ => request(api, version).slice(4..),
+            };
             fs::write(corpus.join("request_frame").join(format!("{:?}-v{version}", api.key)), contents)?;
         }
     }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -17,14 +18,14 @@ use kafka_protocol::messages::offset_fetch_request::{
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, SyncGroupRequest, TopicName,
+    JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, MetadataRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use crate::harness::broker::Broker;
 use crate::harness::clients;
-use crate::harness::wire::Wire;
+use crate::harness::wire::{Body, Wire, flexible};
 use crate::versions::ask;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
@@ -33,6 +34,7 @@ const INVALID_GROUP_ID: i16 = 24;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const INVALID_SESSION_TIMEOUT: i16 = 26;
 const GROUP_ID_NOT_FOUND: i16 = 69;
+const UNKNOWN_TOPIC_ID: i16 = 100;
 const NON_EMPTY_GROUP: i16 = 68;
 const MEMBER_ID_REQUIRED: i16 = 79;
 
@@ -216,13 +218,14 @@ fn joins_that_cannot_be_are_refused_in_every_version() {
 #[test]
 fn offsets_are_committed_fetched_and_deleted() {
     let mut scene = Scene::new();
-    for version in scene.range(8) {
+    assert_eq!((scene.range(8), scene.range(9)), (2..=10, 1..=10), "version 10 has a test of its own");
+    for version in 2..=9 {
         assert_eq!(scene.commit(version, "simple", "there", i64::from(version)), 0, "version {version}");
         assert_eq!(scene.commit(version, "simple", "not-there", 1), UNKNOWN_TOPIC_OR_PARTITION);
         let fetched = scene.fetch(9, "simple", true);
         assert_eq!(fetched, (i64::from(version), Some(text("note"))), "version {version}");
     }
-    for version in scene.range(9) {
+    for version in 1..=9 {
         assert_eq!(scene.fetch(version, "simple", true).0, 9, "version {version}");
         assert_eq!(scene.fetch(version, "nobody", true), (-1, Some(text(""))), "version {version}");
         if version >= 2 {
@@ -241,6 +244,72 @@ fn offsets_are_committed_fetched_and_deleted() {
         assert_eq!(refused.error_code, GROUP_ID_NOT_FOUND);
         assert_eq!(scene.fetch(9, "simple", true).0, -1);
     }
+}
+
+#[test]
+fn offsets_go_by_topic_id_from_version_10_on() {
+    const STRANGER: u128 = 42;
+    let mut scene = Scene::new();
+    let described = ask(
+        &mut scene.wire,
+        12,
+        &MetadataRequest::default().with_topics(Some(vec![
+            MetadataRequestTopic::default().with_name(Some(TopicName(text("there")))),
+        ])),
+    );
+    let id = described.topics[0].topic_id.as_u128();
+
+    // Partition 1 of the topic, partition 7 that it does not have, and a topic that nobody has.
+    let mut body =
+        Body::new().compact_string(Some("by-id")).i32(-1).compact_string(Some("")).compact_string(None);
+    body = body.compact_len(Some(2));
+    for (topic, partitions) in [(id, &[1, 7][..]), (STRANGER, &[0])] {
+        body = body.uuid(topic).compact_len(Some(partitions.len()));
+        for &partition in partitions {
+            body = body.i32(partition).i64(5).i32(0).compact_string(Some("note")).tags();
+        }
+        body = body.tags();
+    }
+    let mut reply = scene.wire.request(flexible(8, 10), &body.tags());
+    let mut committed = Vec::new();
+    reply.i32();
+    for _ in 0..reply.compact_len() {
+        let topic = reply.uuid();
+        for _ in 0..reply.compact_len() {
+            committed.push((topic, reply.i32(), reply.i16()));
+            reply.skip_tags();
+        }
+        reply.skip_tags();
+    }
+    assert_eq!(committed, [(id, 1, 0), (id, 7, UNKNOWN_TOPIC_OR_PARTITION), (STRANGER, 0, UNKNOWN_TOPIC_ID)]);
+    assert_eq!(scene.fetch(9, "by-id", true), (5, Some(text("note"))));
+
+    let mut fetch = |topics: Option<&[(u128, i32)]>| {
+        let mut body = Body::new().compact_len(Some(1)).compact_string(Some("by-id"));
+        body = body.compact_string(None).i32(-1).compact_len(topics.map(<[_]>::len));
+        for &(topic, partition) in topics.unwrap_or_default() {
+            body = body.uuid(topic).compact_len(Some(1)).i32(partition).tags();
+        }
+        let mut reply = scene.wire.request(flexible(9, 10), &body.tags().i8(1).tags());
+        reply.i32();
+        assert_eq!((reply.compact_len(), reply.compact_string()), (1, "by-id".to_owned()));
+        let mut found = Vec::new();
+        for _ in 0..reply.compact_len() {
+            let topic = reply.uuid();
+            for _ in 0..reply.compact_len() {
+                let (_partition, offset, _epoch) = (reply.i32(), reply.i64(), reply.i32());
+                reply.compact_string();
+                found.push((topic, offset, reply.i16()));
+                reply.skip_tags();
+            }
+            reply.skip_tags();
+        }
+        assert_eq!(reply.i16(), 0, "error code of the group");
+        found
+    };
+    let asked = [(id, 1), (id, 0), (STRANGER, 0)];
+    assert_eq!(fetch(Some(&asked)), [(id, 5, 0), (id, -1, 0), (STRANGER, -1, UNKNOWN_TOPIC_ID)]);
+    assert_eq!(fetch(None), [(id, 5, 0)]);
 }
 
 #[test]

@@ -23,10 +23,11 @@ use crate::group::{
     CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, OffsetPartitions,
     OffsetToCommit, Request, Response,
 };
-use crate::metadata::MetadataImage;
+use crate::metadata::{MetadataImage, TopicImage};
 use crate::server::Server;
 use crate::shard::{GroupPart, ShardReply, ShardRequest};
 use crate::types::{ErrorCode, Offset, Uuid};
+use crate::wire::offsets::TOPIC_ID_VERSION;
 
 /// From this version on clients know GROUP_ID_NOT_FOUND in a commit (KIP-848).
 const GROUP_NOT_FOUND_VERSION: i16 = 9;
@@ -49,14 +50,18 @@ impl Server {
         let mut topics = Vec::with_capacity(request.topics.len());
         let image = self.shard().image();
         for topic in request.topics {
-            let known = image.topic_by_name(&topic.name);
+            let (known, unknown) = match TOPIC_ID_VERSION <= version {
+                true => (image.topic(our_id(topic.topic_id)), ErrorCode::UnknownTopicId),
+                false => (image.topic_by_name(&topic.name), ErrorCode::UnknownTopicOrPartition),
+            };
             let mut answers = Vec::with_capacity(topic.partitions.len());
             for commit in topic.partitions {
                 let answer =
                     OffsetCommitResponsePartition::default().with_partition_index(commit.partition_index);
-                let Some(known) = known.filter(|topic| topic.partition(commit.partition_index).is_some())
-                else {
-                    answers.push(answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code()));
+                let has_partition = known.map(|topic| topic.partition(commit.partition_index).is_some());
+                let (Some(known), Some(true)) = (known, has_partition) else {
+                    let error = if known.is_none() { unknown } else { ErrorCode::UnknownTopicOrPartition };
+                    answers.push(answer.with_error_code(error.code()));
                     continue;
                 };
                 places.push((topics.len(), answers.len()));
@@ -70,7 +75,8 @@ impl Server {
                     metadata: owned(commit.committed_metadata).unwrap_or_default(),
                 });
             }
-            topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(answers));
+            let answered = OffsetCommitResponseTopic::default().with_name(topic.name);
+            topics.push(answered.with_topic_id(topic.topic_id).with_partitions(answers));
         }
         let commit = CommitOffsets {
             group_id: group_id.clone(),
@@ -126,12 +132,14 @@ impl Server {
         let image = self.shard().image();
         let mut split = Split::new();
         let mut answers = Vec::with_capacity(groups.len());
-        for group in groups {
+        let mut unknown_topics = Vec::with_capacity(groups.len());
+        for mut group in groups {
             let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
+            unknown_topics.push(take_unknown_topics(&mut group, version, &image));
             match self.locate_group(&group.group_id) {
                 Err(error) => answers.push(answer.with_error_code(error.code())),
                 Ok((owner, id)) => {
-                    let request = Request::FetchOffsets(wanted(group, &image));
+                    let request = Request::FetchOffsets(wanted(group, version, &image));
                     split.push(owner, answers.len(), GroupPart { id, request });
                     answers.push(answer.with_error_code(ErrorCode::NotCoordinator.code()));
                 }
@@ -144,8 +152,9 @@ impl Server {
                 match reply {
                     Ok(Response::FetchOffsets(Ok(topics))) => {
                         answer.error_code = ErrorCode::None.code();
-                        answer.topics =
-                            topics.into_iter().map(|topic| fetched_topic(topic, version)).collect();
+                        let known =
+                            topics.into_iter().filter_map(|topic| fetched_topic(topic, version, &image));
+                        answer.topics = known.chain(std::mem::take(&mut unknown_topics[place])).collect();
                     }
                     Ok(Response::FetchOffsets(Err(error))) | Err(error) => answer.error_code = error.code(),
                     Ok(_) => unreachable_reply("OffsetFetch"),
@@ -198,16 +207,17 @@ impl Server {
 
 /// What a client asks for. The topic's id keeps it from an offset of an earlier topic of the same name, whose
 /// commit may have crossed the topic's deletion.
-fn wanted(group: OffsetFetchRequestGroup, image: &MetadataImage) -> FetchOffsets {
+fn wanted(group: OffsetFetchRequestGroup, version: i16, image: &MetadataImage) -> FetchOffsets {
     let topics = group.topics.map(|topics| {
         let topics = topics.into_iter();
-        topics
-            .map(|topic| OffsetPartitions {
-                topic_id: image.topic_id(&topic.name).unwrap_or(Uuid::ZERO),
-                topic: topic.name.to_string(),
-                partitions: topic.partition_indexes,
-            })
-            .collect()
+        let wanted = topics.map(|topic| {
+            let (topic_id, name) = match known_by_id(&topic, version, image) {
+                Some(known) => (known.id(), known.name().to_string()),
+                None => (image.topic_id(&topic.name).unwrap_or(Uuid::ZERO), topic.name.to_string()),
+            };
+            OffsetPartitions { topic_id, topic: name, partitions: topic.partition_indexes }
+        });
+        wanted.collect()
     });
     FetchOffsets {
         group_id: group.group_id.to_string(),
@@ -217,11 +227,65 @@ fn wanted(group: OffsetFetchRequestGroup, image: &MetadataImage) -> FetchOffsets
     }
 }
 
-fn fetched_topic(topic: FetchedTopic, version: i16) -> OffsetFetchResponseTopics {
+/// The topic that a request names by its id, where its version does.
+fn known_by_id<'a>(
+    topic: &OffsetFetchRequestTopics,
+    version: i16,
+    image: &'a MetadataImage,
+) -> Option<&'a TopicImage> {
+    if version < TOPIC_ID_VERSION {
+        return None;
+    }
+    image.topic(our_id(topic.topic_id))
+}
+
+/// Takes the topics whose ids nobody knows out of a request; returns the answer about them.
+fn take_unknown_topics(
+    group: &mut OffsetFetchRequestGroup,
+    version: i16,
+    image: &MetadataImage,
+) -> Vec<OffsetFetchResponseTopics> {
+    let Some(topics) = group.topics.take() else { return Vec::new() };
+    let is_known = |topic: &OffsetFetchRequestTopics| {
+        known_by_id(topic, version, image).is_some() || version < TOPIC_ID_VERSION
+    };
+    let (known, unknown): (Vec<_>, Vec<_>) = topics.into_iter().partition(is_known);
+    group.topics = Some(known);
+    let refused = |partition| {
+        OffsetFetchResponsePartitions::default()
+            .with_partition_index(partition)
+            .with_committed_offset(-1)
+            .with_committed_leader_epoch(-1)
+            .with_metadata(Some(StrBytes::default()))
+            .with_error_code(ErrorCode::UnknownTopicId.code())
+    };
+    let unknown = unknown.into_iter().map(|topic| {
+        OffsetFetchResponseTopics::default()
+            .with_topic_id(topic.topic_id)
+            .with_partitions(topic.partition_indexes.into_iter().map(refused).collect())
+    });
+    unknown.collect()
+}
+
+/// `None` for a topic that the version cannot name, since nobody knows its id
+/// (`KafkaApis.fetchAllOffsetsForGroup`).
+fn fetched_topic(
+    topic: FetchedTopic,
+    version: i16,
+    image: &MetadataImage,
+) -> Option<OffsetFetchResponseTopics> {
     let partitions = topic.partitions.into_iter();
-    OffsetFetchResponseTopics::default()
-        .with_name(WireTopicName(StrBytes::from_string(topic.topic)))
-        .with_partitions(partitions.map(|partition| fetched_partition(partition, version)).collect())
+    let answer = OffsetFetchResponseTopics::default()
+        .with_partitions(partitions.map(|partition| fetched_partition(partition, version)).collect());
+    if version < TOPIC_ID_VERSION {
+        return Some(answer.with_name(WireTopicName(StrBytes::from_string(topic.topic))));
+    }
+    let id = Some(topic.topic_id).filter(|&id| id != Uuid::ZERO).or_else(|| image.topic_id(&topic.topic))?;
+    Some(answer.with_topic_id(uuid::Uuid::from_bytes(id.to_bytes())))
+}
+
+fn our_id(id: uuid::Uuid) -> Uuid {
+    Uuid::from_bytes(id.into_bytes())
 }
 
 fn fetched_partition(fetched: FetchedOffset, version: i16) -> OffsetFetchResponsePartitions {

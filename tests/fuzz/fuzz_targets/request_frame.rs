@@ -9,6 +9,7 @@ use corelog::wire::fetch::FetchRequestView;
 use corelog::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
 use corelog::wire::header::decode_request_header;
 use corelog::wire::messages::{self, ApiKey};
+use corelog::wire::offsets;
 use corelog::wire::produce::ProduceRequestView;
 use libfuzzer_sys::fuzz_target;
 
@@ -74,8 +75,8 @@ fn decode(mut frame: Bytes) {
         ApiKey::UnregisterBroker => {
             drop(messages::decode::<messages::UnregisterBrokerRequest>(frame, version))
         }
-        ApiKey::OffsetCommit => drop(messages::decode::<messages::OffsetCommitRequest>(frame, version)),
-        ApiKey::OffsetFetch => drop(messages::decode::<messages::OffsetFetchRequest>(frame, version)),
+        ApiKey::OffsetCommit => drop(offsets::decode_offset_commit(frame, version)),
+        ApiKey::OffsetFetch => drop(offsets::decode_offset_fetch(frame, version)),
         ApiKey::JoinGroup => drop(messages::decode::<messages::JoinGroupRequest>(frame, version)),
         ApiKey::Heartbeat => drop(messages::decode::<messages::HeartbeatRequest>(frame, version)),
         ApiKey::LeaveGroup => drop(messages::decode::<messages::LeaveGroupRequest>(frame, version)),
