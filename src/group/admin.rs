@@ -1,5 +1,6 @@
 //! Listing, describing and deleting groups.
 
+use super::consumer::Refusal;
 use super::context::Moment;
 use super::coordinator::GroupCoordinator;
 use super::events::{ListGroups, Response, Token};
@@ -25,8 +26,10 @@ impl GroupCoordinator {
         let described = match self.groups.get(group_id) {
             Some(Group::Classic(group)) => Ok(group.described()),
             // The groups of other protocols have descriptions of their own.
-            Some(Group::Consumer(_)) | None => Err(ErrorCode::GroupIdNotFound),
+            Some(Group::Consumer(_)) => Err(format!("Group {group_id} is not a classic group.")),
+            None => Err(format!("Group {group_id} not found.")),
         };
+        let described = described.map_err(|message| Refusal::new(ErrorCode::GroupIdNotFound, message));
         let (_, _, mut context) = self.split(now);
         context.reply(token, Response::Describe(described));
     }

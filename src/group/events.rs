@@ -95,7 +95,7 @@ pub enum Response {
     /// To [`Request::List`].
     List(Vec<ListedGroup>),
     /// To [`Request::Describe`].
-    Describe(Result<DescribedGroup, ErrorCode>),
+    Describe(Result<DescribedGroup, Refusal>),
     /// To [`Request::Delete`].
     Delete(ErrorCode),
 }

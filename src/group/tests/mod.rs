@@ -6,6 +6,7 @@ mod testing;
 use std::time::Duration;
 
 use self::testing::{Fixture, GROUP, REBALANCE_MS, SESSION_MS, durable, join, offset_commit, protocol};
+use crate::group::consumer::Refusal;
 use crate::group::{
     CommitOffsets, DeleteOffsets, GroupConfig, JoinGroup, ListGroups, Request, Response, partition_of,
 };
@@ -468,7 +469,8 @@ fn groups_are_listed_and_described() {
     assert!(members.iter().all(|member| ids.contains(&member)), "{ids:?}");
     assert!(described.members.iter().all(|member| !member.metadata.is_empty()));
     let unknown = fixture.ask(Request::Describe("nowhere".to_owned()));
-    assert_eq!(unknown, Response::Describe(Err(ErrorCode::GroupIdNotFound)));
+    let refusal = Refusal::new(ErrorCode::GroupIdNotFound, "Group nowhere not found.");
+    assert_eq!(unknown, Response::Describe(Err(refusal)));
 }
 
 #[test]

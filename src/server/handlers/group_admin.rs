@@ -60,9 +60,10 @@ impl Server {
         let groups = groups
             .map(|(group_id, reply)| match reply {
                 Ok(Response::Describe(Ok(described))) => described_group(group_id, described, version),
-                Ok(Response::Describe(Err(error))) | Err(error) => {
-                    undescribed_group(group_id, error, version)
+                Ok(Response::Describe(Err(refusal))) => {
+                    undescribed_group(group_id, refusal.error, Some(refusal.message), version)
                 }
+                Err(error) => undescribed_group(group_id, error, None, version),
                 Ok(_) => unreachable_reply("DescribeGroups"),
             })
             .collect();
@@ -146,8 +147,12 @@ fn described_group(group_id: GroupId, group: DescribedGroup, version: i16) -> Wi
         .with_members(members)
 }
 
-fn undescribed_group(group_id: GroupId, error: ErrorCode, version: i16) -> WireDescribedGroup {
-    let text = StrBytes::from_string(format!("Group {} not found.", group_id.as_str()));
+fn undescribed_group(
+    group_id: GroupId,
+    error: ErrorCode,
+    message: Option<String>,
+    version: i16,
+) -> WireDescribedGroup {
     let group = WireDescribedGroup::default()
         .with_group_id(group_id)
         .with_authorized_operations(OPERATIONS_NOT_REQUESTED);
@@ -158,7 +163,7 @@ fn undescribed_group(group_id: GroupId, error: ErrorCode, version: i16) -> WireD
         ErrorCode::GroupIdNotFound => group
             .with_group_state(StrBytes::from_static_str("Dead"))
             .with_error_code(error.code())
-            .with_error_message(Some(text)),
+            .with_error_message(message.map(StrBytes::from_string)),
         other => group.with_error_code(other.code()),
     }
 }
