@@ -40,8 +40,6 @@ pub struct OffsetsTopicConfig {
     pub segment_bytes: i64,
     /// `offsets.topic.compression.codec`, by Kafka's number.
     pub codec: u8,
-    /// `message.max.bytes`
-    pub batch_bytes_max: usize,
 }
 
 /// Groups of the consumer protocol. Times are in milliseconds: for groups without one of their own, the
@@ -107,7 +105,6 @@ impl GroupsConfig {
                     .then(|| i16::try_from(settings.integer(replication_factor)).expect("a SHORT")),
                 segment_bytes: settings.integer("offsets.topic.segment.bytes"),
                 codec: u8::try_from(settings.integer("offsets.topic.compression.codec")).expect("bounded"),
-                batch_bytes_max: settings.size("message.max.bytes"),
             },
         }
     }

@@ -23,7 +23,7 @@ pub struct GroupConfig {
     pub offsets_retention_check_interval: Duration,
     /// Groups of the consumer protocol.
     pub consumer: ConsumerGroupConfig,
-    /// The largest batch of records, in bytes: `message.max.bytes`.
+    /// The largest batch of records, in bytes: `max.message.bytes` of the offsets topic.
     pub batch_bytes_max: usize,
 }
 

@@ -110,6 +110,11 @@ impl GroupCoordinator {
         }
     }
 
+    /// Takes up another configuration; what is under way by the old one, such as a timer, is left as it is.
+    pub fn handle_config_changed(&mut self, config: GroupConfig) {
+        self.config = config;
+    }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outbox.pop()

@@ -269,6 +269,7 @@ impl Shard {
             partition.configure(self.topic_settings(&partition.name));
             task::yield_if_needed().await;
         }
+        self.reconfigure_coordinators();
     }
 
     fn apply_config(&self, topic_id: TopicId) {
@@ -276,6 +277,7 @@ impl Shard {
         for partition in partitions.iter().filter(|partition| partition.id.topic_id == topic_id) {
             partition.configure(self.topic_settings(&partition.name));
         }
+        self.reconfigure_coordinators();
     }
 
     async fn delete_topic(self: &Rc<Self>, topic: &TopicImage) {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use self::testing::{Fixture, GROUP, REBALANCE_MS, SESSION_MS, durable, join, offset_commit, protocol};
 use crate::group::consumer::Refusal;
 use crate::group::{
-    CommitOffsets, DeleteOffsets, GroupConfig, JoinGroup, ListGroups, Request, Response, partition_of,
+    CommitOffsets, DeleteOffsets, FetchOffsets, GroupConfig, JoinGroup, Lag, ListGroups, MeasuredLag,
+    Request, Response, partition_of,
 };
 use crate::types::{ErrorCode, TopicName, Uuid};
 
@@ -471,6 +472,23 @@ fn groups_are_listed_and_described() {
     let unknown = fixture.ask(Request::Describe("nowhere".to_owned()));
     let refusal = Refusal::new(ErrorCode::GroupIdNotFound, "Group nowhere not found.");
     assert_eq!(unknown, Response::Describe(Err(refusal)));
+}
+
+#[test]
+fn a_running_coordinator_takes_up_another_configuration() {
+    let mut fixture = fixture();
+    let _ = fixture.stable_group(1);
+    let refused = |fixture: &mut Fixture, timeout_ms| {
+        let request = JoinGroup { session_timeout_ms: timeout_ms, ..join("", None) };
+        match fixture.ask(Request::Join(request)) {
+            Response::Join(joined) => joined.error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(&mut fixture, 5_000), ErrorCode::InvalidSessionTimeout);
+    let config = GroupConfig { session_timeout_min_ms: 1_000, ..GroupConfig::default() };
+    fixture.coordinator.handle_config_changed(config);
+    assert_eq!(refused(&mut fixture, 5_000), ErrorCode::MemberIdRequired);
 }
 
 #[test]

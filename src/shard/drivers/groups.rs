@@ -35,7 +35,7 @@ use crate::types::{ErrorCode, Offset, Prng, Timestamp, TopicId, TopicName, Uuid}
 
 /// Bytes of the log that are read at a time while a coordinator loads.
 const LOAD_BYTES: usize = 4 << 20;
-/// `message.max.bytes` may be set so low that not even a group without members would fit.
+/// `max.message.bytes` of the topic may be set so low that not even a group without members would fit.
 const BATCH_BYTES_LEAST: usize = 256 << 10;
 
 /// Topics that a search looks at before it lets others run.
@@ -60,7 +60,7 @@ impl GroupCoordinators {
 }
 
 /// One coordinator with those who wait for it.
-struct Slot {
+pub(super) struct Slot {
     partition: Rc<Partition>,
     state: RefCell<SlotState>,
     /// The exclusive end of what is as durable as a reply must be.
@@ -103,7 +103,7 @@ enum LoadError {
 
 impl Slot {
     /// Has the coordinator, if it is in office, do something.
-    fn with<T>(&self, act: impl FnOnce(&mut GroupCoordinator) -> T) -> Option<T> {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut GroupCoordinator) -> T) -> Option<T> {
         match &mut *self.state.borrow_mut() {
             SlotState::Active(coordinator) => Some(act(coordinator)),
             SlotState::Loading | SlotState::Closed => None,
@@ -294,7 +294,7 @@ impl Shard {
         let began = time::monotonic_now();
         let (tp, end) = (&slot.partition.name, slot.partition.log.staged_end_offset());
         let prng = Prng::new(self.prng.borrow_mut().next_u64());
-        let config = coordinator_config(&self.config().groups);
+        let config = coordinator_config(&self.config().groups, &slot.partition);
         let mut coordinator = Box::new(GroupCoordinator::new(config, prng));
         if let Err(error) = replay_log(&slot.partition, end, &mut coordinator).await {
             tracing::error!(target: "group", %tp, %error, "coordinator cannot be loaded");
@@ -304,6 +304,8 @@ impl Shard {
             // The partition went away meanwhile.
             return;
         }
+        // It may have changed while the log was read.
+        coordinator.handle_config_changed(coordinator_config(&self.config().groups, &slot.partition));
         coordinator.handle_activate(moment(&self.image()), end);
         slot.committed.set(end);
         *slot.state.borrow_mut() = SlotState::Active(coordinator);
@@ -312,6 +314,14 @@ impl Shard {
         if Offset::ZERO < end {
             let elapsed_ms = began.elapsed().as_millis() as u64;
             tracing::info!(target: "group", %tp, end_offset = %end, elapsed_ms, "coordinator loaded");
+        }
+    }
+
+    /// Has the coordinators in office take up the broker's configuration and that of the offsets topic.
+    pub(in crate::shard) fn reconfigure_coordinators(&self) {
+        let config = self.config();
+        for slot in self.coordinator_slots() {
+            slot.with(|of| of.handle_config_changed(coordinator_config(&config.groups, &slot.partition)));
         }
     }
 
@@ -435,7 +445,7 @@ impl Shard {
         }
     }
 
-    fn coordinator_slots(&self) -> Vec<Rc<Slot>> {
+    pub(super) fn coordinator_slots(&self) -> Vec<Rc<Slot>> {
         self.groups.slots.borrow().values().cloned().collect()
     }
 }
@@ -444,7 +454,8 @@ fn moment(image: &MetadataImage) -> Moment<'_> {
     Moment { monotonic: time::monotonic_now(), wall: time::wall_clock(), image }
 }
 
-fn coordinator_config(config: &GroupsConfig) -> GroupConfig {
+fn coordinator_config(config: &GroupsConfig, partition: &Partition) -> GroupConfig {
+    let batch_bytes_max = partition.log.config().max_message_bytes as usize;
     GroupConfig {
         session_timeout_min_ms: config.session_timeout_min_ms,
         session_timeout_max_ms: config.session_timeout_max_ms,
@@ -454,7 +465,7 @@ fn coordinator_config(config: &GroupsConfig) -> GroupConfig {
         offsets_retention_ms: config.offsets_retention_ms,
         offsets_retention_check_interval: config.offsets_retention_check_interval,
         consumer: consumer_config(&config.consumer),
-        batch_bytes_max: config.offsets_topic.batch_bytes_max.max(BATCH_BYTES_LEAST),
+        batch_bytes_max: batch_bytes_max.max(BATCH_BYTES_LEAST),
     }
 }
 
