@@ -176,6 +176,7 @@ async fn run_shard(setup: ShardSetup, mesh: Arc<MeshBuilder<Message>>) {
     task::spawn_background(Rc::clone(&shard).run_checkpoints()).detach();
     task::spawn_background(Rc::clone(&shard).run_verification()).detach();
     task::spawn(Rc::clone(&shard).run_group_timers()).detach();
+    task::spawn_background(Rc::clone(&shard).run_group_lag()).detach();
     task::spawn_background(Rc::clone(&shard).run_cleaner()).detach();
     shard.started().await;
     let server = Server::new(Rc::clone(&shard), prng);

@@ -23,6 +23,8 @@ pub struct GroupsConfig {
     pub offsets_retention_check_interval: Duration,
     /// `offsets.commit.timeout.ms`
     pub commit_timeout: Duration,
+    /// `corelog.group.lag.interval.ms`; `None` for never.
+    pub lag_interval: Option<Duration>,
     /// Groups of the consumer protocol (KIP-848).
     pub consumer: ConsumerGroupsConfig,
     /// `__consumer_offsets`
@@ -97,6 +99,8 @@ impl GroupsConfig {
             offsets_retention_ms: settings.integer("offsets.retention.minutes").saturating_mul(60_000),
             offsets_retention_check_interval: millis("offsets.retention.check.interval.ms"),
             commit_timeout: millis("offsets.commit.timeout.ms"),
+            lag_interval: Some(millis("corelog.group.lag.interval.ms"))
+                .filter(|interval| !interval.is_zero()),
             consumer: ConsumerGroupsConfig::of(settings),
             offsets_topic: OffsetsTopicConfig {
                 partitions: int("offsets.topic.num.partitions"),

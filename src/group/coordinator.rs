@@ -8,6 +8,7 @@ use super::config::GroupConfig;
 use super::context::{Context, Moment, Outbox};
 use super::events::{Output, Request, Token};
 use super::kinds::Group;
+use super::lag::LagTable;
 use super::offsets::OffsetStore;
 use super::records::GroupRecord;
 use super::timers::{Timer, Timers};
@@ -27,6 +28,7 @@ pub struct GroupCoordinator {
     config: GroupConfig,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) offsets: OffsetStore,
+    pub(super) lags: LagTable,
     timers: Timers,
     prng: Prng,
     outbox: Outbox,
@@ -42,6 +44,7 @@ impl GroupCoordinator {
             config,
             groups: BTreeMap::new(),
             offsets: OffsetStore::default(),
+            lags: LagTable::default(),
             timers: Timers::default(),
             prng,
             outbox: Outbox::new(),

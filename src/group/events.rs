@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::consumer::{ConsumerHeartbeat, DescribedConsumerGroup, MemberInstruction, Refusal};
+use super::lag::Lag;
 use super::records::EncodedRecord;
 use crate::types::{ErrorCode, Offset, Timestamp, TopicId, TopicName};
 
@@ -321,6 +322,8 @@ pub struct FetchOffsets {
     pub member_epoch: i32,
     /// What is wanted; `None` for everything.
     pub topics: Option<Vec<OffsetPartitions>>,
+    /// Whether the last measured lag is wanted, too.
+    pub wants_lag: bool,
 }
 
 /// Offsets of one topic.
@@ -345,6 +348,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// The client's note.
     pub metadata: String,
+    /// How far the group is behind, if it was asked for and measured.
+    pub lag: Option<Lag>,
 }
 
 /// Offsets that are not needed any more.

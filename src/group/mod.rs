@@ -38,6 +38,7 @@ mod context;
 mod coordinator;
 mod events;
 mod kinds;
+mod lag;
 mod offset_requests;
 mod offsets;
 pub mod records;
@@ -55,6 +56,7 @@ pub use events::{
     ListGroups, ListedGroup, OffsetPartitions, OffsetToCommit, Output, Request, Response, SyncGroup,
     SyncedGroup, Token,
 };
+pub use lag::{Lag, MeasuredLag, OffsetToMeasure};
 
 /// The topic of the groups' state.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";

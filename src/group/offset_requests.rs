@@ -96,12 +96,25 @@ impl GroupCoordinator {
         }
         let offsets =
             self.offsets.group(&request.group_id).filter(|_| self.groups.contains_key(&request.group_id));
-        let topics = match request.topics {
+        let mut topics = match request.topics {
             None => offsets.map_or_else(Vec::new, all_offsets),
             Some(topics) => topics.into_iter().map(|topic| wanted_offsets(offsets, topic)).collect(),
         };
+        if request.wants_lag {
+            topics.iter_mut().for_each(|topic| self.add_lag(now, &request.group_id, topic));
+        }
         let (_, _, mut context) = self.split(now);
         context.reply(token, Response::FetchOffsets(Ok(topics)));
+    }
+
+    /// Adds what was measured to what was found.
+    fn add_lag(&self, now: Moment, group_id: &str, fetched: &mut FetchedTopic) {
+        let Ok(topic) = TopicName::new(&fetched.topic) else { return };
+        for of in &mut fetched.partitions {
+            let value = self.offsets.get(group_id, &fetched.topic, of.partition);
+            let value = value.filter(|value| value.offset == of.offset);
+            of.lag = value.and_then(|value| self.lags.of(group_id, &topic, of.partition, value, now.wall));
+        }
     }
 
     /// Deletes offsets of topics that no member reads.
@@ -241,9 +254,14 @@ fn fetched(partition: i32, value: Option<&CommittedOffset>) -> FetchedOffset {
             offset: value.offset,
             leader_epoch: value.leader_epoch,
             metadata: value.metadata.clone(),
+            lag: None,
         },
-        None => {
-            FetchedOffset { partition, offset: Offset::UNKNOWN, leader_epoch: -1, metadata: String::new() }
-        }
+        None => FetchedOffset {
+            partition,
+            offset: Offset::UNKNOWN,
+            leader_epoch: -1,
+            metadata: String::new(),
+            lag: None,
+        },
     }
 }

@@ -72,7 +72,8 @@ impl Shard {
         }
     }
 
-    async fn rest(&self, backoff: Duration) {
+    /// Sleeps, but not while the shard closes.
+    pub(super) async fn rest(&self, backoff: Duration) {
         let end = time::monotonic_now() + backoff.max(Duration::from_millis(1));
         while !self.closing.is_cancelled() {
             let left = end.saturating_duration_since(time::monotonic_now());

@@ -122,6 +122,8 @@ pub enum ShardRequest {
     Producers(Vec<PartitionId>),
     /// Ask group coordinators.
     Groups(Vec<GroupPart>),
+    /// Look how much there is behind committed offsets.
+    Lag(Vec<LagPart>),
 }
 
 /// The answers, in the order of the parts asked for.
@@ -147,6 +149,8 @@ pub enum ShardReply {
     Producers(Vec<Result<Vec<ProducerSummary>, PartitionError>>),
     /// To [`ShardRequest::Groups`].
     Groups(Vec<GroupReply>),
+    /// To [`ShardRequest::Lag`]; `None` for a partition that the shard does not have.
+    Lag(Vec<Option<group::MeasuredLag>>),
 }
 
 /// A request to the coordinator of some groups.
@@ -156,6 +160,17 @@ pub struct GroupPart {
     pub id: PartitionId,
     /// What is asked.
     pub request: group::Request,
+}
+
+/// A question for what is behind an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LagPart {
+    /// The partition.
+    pub id: PartitionId,
+    /// The next offset to be read.
+    pub offset: Offset,
+    /// Whether the time of the record at the offset is wanted, which takes a read.
+    pub wants_time: bool,
 }
 
 /// A coordinator's answer, of the kind of the request; or why there is no coordinator.

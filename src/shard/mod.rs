@@ -302,6 +302,11 @@ impl Shard {
                 task::spawn(async move { reply(ShardReply::LogDirs(shard.describe_log_dirs().await)) })
                     .detach();
             }
+            ShardRequest::Lag(parts) => {
+                let shard = Rc::clone(self);
+                task::spawn_background(async move { reply(ShardReply::Lag(shard.look_behind(parts).await)) })
+                    .detach();
+            }
             ShardRequest::Producers(parts) => reply(ShardReply::Producers(self.describe_producers(&parts))),
         }
     }

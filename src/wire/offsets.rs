@@ -17,6 +17,38 @@ use super::primitives::{Form, PARTITIONS_MAX, take_i8, take_i32, take_i64, take_
 /// The version of both APIs from which on topics have an id and no name.
 pub const TOPIC_ID_VERSION: i16 = 10;
 
+/// A tagged field of Corelog's own in OffsetFetch from version 8 on. In a request, empty, it asks for lags;
+/// in the partitions of the response it holds one. Who does not know it skips it (KIP-482), and who does not
+/// ask is not sent it. Kafka counts its tags from 0; those above 1,024 do not pass `wire::guarded`.
+pub const LAG_TAG: i32 = 1_000;
+
+/// A lag as [`LAG_TAG`] holds it: offsets, then the age of the oldest unread record in milliseconds or -1,
+/// eight bytes each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WireLag {
+    /// Offsets that were not read.
+    pub offsets: i64,
+    /// The age of the first of them in milliseconds; 0 when there are none, `None` when it is not known.
+    pub oldest_unread_ms: Option<i64>,
+}
+
+impl WireLag {
+    /// The field's bytes.
+    pub fn encode(self) -> Bytes {
+        let age = self.oldest_unread_ms.unwrap_or(-1);
+        [self.offsets.to_be_bytes(), age.to_be_bytes()].concat().into()
+    }
+
+    /// Reads the field's bytes.
+    ///
+    /// # Errors
+    /// `Truncated` when they are too few.
+    pub fn decode(mut bytes: Bytes) -> Result<Self, WireError> {
+        let (offsets, age) = (take_i64(&mut bytes)?, take_i64(&mut bytes)?);
+        Ok(Self { offsets, oldest_unread_ms: Some(age).filter(|age| 0 <= *age) })
+    }
+}
+
 const FORM: Form = Form { is_flexible: true };
 
 /// The least bytes that a topic, a partition to commit and a group take.
@@ -223,6 +255,28 @@ mod tests {
         }
         assert_eq!(written(&committed), golden("OffsetCommitResponse"));
         assert_eq!(written(&fetched), golden("OffsetFetchResponse"));
+    }
+
+    #[test]
+    fn a_request_for_lags_passes_the_guard() {
+        let group = OffsetFetchRequestGroup::default().with_group_id(group("readers")).with_topics(None);
+        let request = OffsetFetchRequest::default()
+            .with_groups(vec![group])
+            .with_unknown_tagged_field(LAG_TAG, Bytes::new());
+        for version in [8, 9] {
+            let mut out = bytes::BytesMut::new();
+            messages::encode(&request, version, &mut out).unwrap();
+            assert_eq!(decode_offset_fetch(out.freeze(), version), Ok(request.clone()), "v{version}");
+        }
+    }
+
+    #[test]
+    fn lags_are_read_as_they_were_written() {
+        for oldest_unread_ms in [None, Some(0), Some(90_000)] {
+            let lag = WireLag { offsets: 7, oldest_unread_ms };
+            assert_eq!(WireLag::decode(lag.encode()), Ok(lag));
+            assert!(WireLag::decode(lag.encode().slice(1..)).is_err());
+        }
     }
 
     #[test]

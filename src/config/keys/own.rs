@@ -52,6 +52,10 @@ keys! {
     /// itself trusted because it was durable before. 0 for none.
     "corelog.verify.bytes.per.second" => long.default("67108864").at_least(0);
 
+    /// How often each shard measures how far the groups it coordinates are behind the partitions they read; 0
+    /// for never.
+    "corelog.group.lag.interval.ms" => long.default("10000").between(0, 86_400_000);
+
     /// How long a stopping broker may take to finish what is in flight and to flush.
     "corelog.shutdown.timeout.ms" => long.default("30000").at_least(0);
 }

@@ -11,7 +11,7 @@ use crate::group::{
     CommitOffsets, DeleteOffsets, FetchOffsets, GroupConfig, JoinGroup, Lag, ListGroups, MeasuredLag,
     Request, Response, partition_of,
 };
-use crate::types::{ErrorCode, TopicName, Uuid};
+use crate::types::{ErrorCode, Offset, Timestamp, TopicName, Uuid};
 
 fn fixture() -> Fixture {
     Fixture::new(GroupConfig::default(), 1)
@@ -489,6 +489,47 @@ fn a_running_coordinator_takes_up_another_configuration() {
     let config = GroupConfig { session_timeout_min_ms: 1_000, ..GroupConfig::default() };
     fixture.coordinator.handle_config_changed(config);
     assert_eq!(refused(&mut fixture, 5_000), ErrorCode::MemberIdRequired);
+}
+
+#[test]
+fn lag_is_what_was_measured_for_the_offset_that_is_committed() {
+    let mut fixture = fixture();
+    let orders = TopicName::new("orders").unwrap();
+    let lag = |fixture: &mut Fixture, wants_lag| {
+        let fetch = FetchOffsets { group_id: GROUP.to_owned(), wants_lag, ..FetchOffsets::default() };
+        match fixture.ask(Request::FetchOffsets(fetch)) {
+            Response::FetchOffsets(Ok(topics)) => topics[0].partitions[0].lag,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(fixture.commit_offset("", -1, 4), ErrorCode::None);
+    assert_eq!(fixture.coordinator.groups_to_measure(), [GROUP]);
+    let wanted = fixture.coordinator.offsets_to_measure(GROUP);
+    assert_eq!((wanted.len(), wanted[0].offset, wanted[0].oldest_unread), (1, Offset(4), Timestamp::NONE));
+    assert_eq!(lag(&mut fixture, true), None, "nobody has looked yet");
+
+    let oldest_unread = Timestamp(fixture.now().wall.0 - 500);
+    let measured = MeasuredLag { offset: Offset(4), end: Offset(10), oldest_unread };
+    fixture.coordinator.handle_lag_measured(GROUP.to_owned(), [(orders.clone(), 0, measured)]);
+    assert_eq!(lag(&mut fixture, false), None, "nobody has asked");
+    assert_eq!(lag(&mut fixture, true), Some(Lag { offsets: 6, oldest_unread_ms: Some(500) }));
+    assert_eq!(fixture.coordinator.offsets_to_measure(GROUP)[0].oldest_unread, oldest_unread);
+    fixture.advance_ms(1_000);
+    assert_eq!(lag(&mut fixture, true), Some(Lag { offsets: 6, oldest_unread_ms: Some(1_500) }));
+
+    // A later commit has another oldest record, and none when everything was read.
+    assert_eq!(fixture.commit_offset("", -1, 7), ErrorCode::None);
+    assert_eq!(lag(&mut fixture, true), Some(Lag { offsets: 3, oldest_unread_ms: None }));
+    assert_eq!(fixture.coordinator.offsets_to_measure(GROUP)[0].oldest_unread, Timestamp::NONE);
+    assert_eq!(fixture.commit_offset("", -1, 12), ErrorCode::None);
+    assert_eq!(lag(&mut fixture, true), Some(Lag { offsets: 0, oldest_unread_ms: Some(0) }));
+
+    // What is deleted is not measured any more, and a late measurement does not bring it back.
+    assert_eq!(fixture.ask(Request::Delete(GROUP.to_owned())), Response::Delete(ErrorCode::None));
+    assert!(fixture.coordinator.groups_to_measure().is_empty());
+    fixture.coordinator.handle_lag_measured(GROUP.to_owned(), [(orders, 0, measured)]);
+    assert_eq!(fixture.commit_offset("", -1, 4), ErrorCode::None);
+    assert_eq!(lag(&mut fixture, true), None);
 }
 
 #[test]

@@ -20,14 +20,14 @@ use super::groups::owned;
 use super::offsets::unreachable_reply;
 use super::split::Split;
 use crate::group::{
-    CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, OffsetPartitions,
+    CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, Lag, OffsetPartitions,
     OffsetToCommit, Request, Response,
 };
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::server::Server;
 use crate::shard::{GroupPart, ShardReply, ShardRequest};
 use crate::types::{ErrorCode, Offset, Uuid};
-use crate::wire::offsets::TOPIC_ID_VERSION;
+use crate::wire::offsets::{LAG_TAG, TOPIC_ID_VERSION, WireLag};
 
 /// From this version on clients know GROUP_ID_NOT_FOUND in a commit (KIP-848).
 const GROUP_NOT_FOUND_VERSION: i16 = 9;
@@ -104,7 +104,8 @@ impl Server {
         request: OffsetFetchRequest,
     ) -> OffsetFetchResponse {
         if BATCHED_FETCH_VERSION <= version {
-            let groups = self.fetch_groups(request.groups, version).await;
+            let wants_lag = request.unknown_tagged_fields.contains_key(&LAG_TAG);
+            let groups = self.fetch_groups(request.groups, version, wants_lag).await;
             return OffsetFetchResponse::default().with_groups(groups);
         }
         let asked: Option<Vec<_>> = request.topics.map(|topics| {
@@ -118,7 +119,7 @@ impl Server {
         });
         let group =
             OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(asked.clone());
-        let mut answers = self.fetch_groups(vec![group], version).await;
+        let mut answers = self.fetch_groups(vec![group], version, false).await;
         let answer = answers.pop().expect("one group was asked for");
         single_group_response(answer, asked, version)
     }
@@ -128,6 +129,7 @@ impl Server {
         &self,
         groups: Vec<OffsetFetchRequestGroup>,
         version: i16,
+        wants_lag: bool,
     ) -> Vec<OffsetFetchResponseGroup> {
         let image = self.shard().image();
         let mut split = Split::new();
@@ -139,7 +141,8 @@ impl Server {
             match self.locate_group(&group.group_id) {
                 Err(error) => answers.push(answer.with_error_code(error.code())),
                 Ok((owner, id)) => {
-                    let request = Request::FetchOffsets(wanted(group, version, &image));
+                    let wanted = FetchOffsets { wants_lag, ..wanted(group, version, &image) };
+                    let request = Request::FetchOffsets(wanted);
                     split.push(owner, answers.len(), GroupPart { id, request });
                     answers.push(answer.with_error_code(ErrorCode::NotCoordinator.code()));
                 }
@@ -224,6 +227,7 @@ fn wanted(group: OffsetFetchRequestGroup, version: i16, image: &MetadataImage) -
         member_id: owned(group.member_id),
         member_epoch: group.member_epoch,
         topics,
+        wants_lag: false,
     }
 }
 
@@ -284,13 +288,22 @@ fn fetched_topic(
     Some(answer.with_topic_id(uuid::Uuid::from_bytes(id.to_bytes())))
 }
 
+fn wire_lag(lag: Lag) -> WireLag {
+    WireLag { offsets: lag.offsets, oldest_unread_ms: lag.oldest_unread_ms }
+}
+
 fn our_id(id: uuid::Uuid) -> Uuid {
     Uuid::from_bytes(id.into_bytes())
 }
 
 fn fetched_partition(fetched: FetchedOffset, version: i16) -> OffsetFetchResponsePartitions {
     let epoch = if LEADER_EPOCH_VERSION <= version { fetched.leader_epoch } else { -1 };
-    OffsetFetchResponsePartitions::default()
+    let partition = OffsetFetchResponsePartitions::default();
+    let partition = match fetched.lag {
+        Some(lag) => partition.with_unknown_tagged_field(LAG_TAG, wire_lag(lag).encode()),
+        None => partition,
+    };
+    partition
         .with_partition_index(fetched.partition)
         .with_committed_offset(fetched.offset.0)
         .with_committed_leader_epoch(epoch)

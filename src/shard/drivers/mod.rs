@@ -1,3 +1,4 @@
 //! Drivers: what ties the sans-io cores of coordinators to the logs, timers and requests of a shard.
 
+mod group_lag;
 pub(in crate::shard) mod groups;

@@ -337,7 +337,7 @@ fn offsets_are_committed_by_whoever_has_the_partition() {
             group_id: GROUP.to_owned(),
             member_id: member_id.map(str::to_owned),
             member_epoch,
-            topics: None,
+            ..FetchOffsets::default()
         })
     };
     for (member_id, epoch, error) in
