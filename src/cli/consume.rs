@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::CliError;
 use super::client_args::{ClientArgs, on_executor};
+use super::consume_group;
 use super::format::{Format, Place, as_json};
 use super::output::written;
 use crate::client::consumer::{FetchOptions, OffsetSpec, fetch, list_offset};
@@ -36,6 +37,10 @@ pub(super) struct ConsumeArgs {
     /// Wait for new records at the end instead of ending.
     #[arg(short = 'F', long)]
     follow: bool,
+    /// Read as a member of this group, from its committed offsets on and from --offset where there is none:
+    /// waits for new records, commits as it goes, and leaves with the first Ctrl-C.
+    #[arg(short, long, value_name = "GROUP", conflicts_with_all = ["partitions", "follow"])]
+    group: Option<String>,
     /// How to print a record: %t topic, %p partition, %o offset, %k key, %v value, %K and %S their lengths,
     /// %h headers, %T timestamp; \n, \t and \xHH as in C.
     #[arg(short, long, value_name = "PATTERN", default_value = "%v\\n", value_parser = Format::parse)]
@@ -80,48 +85,50 @@ pub(super) fn run(args: ConsumeArgs) -> Result<(), CliError> {
                 "topic {name} is not there; `corelog topic list` lists them"
             )));
         };
-        let cursors = cursors(&cluster, &topic, &args).await?;
-        Consuming { cluster, topic, cursors, left: args.count, args }.run().await
+        let group = args.group.clone();
+        let consuming = Consuming {
+            cluster,
+            topic,
+            cursors: BTreeMap::new(),
+            left: args.count,
+            follows: args.follow,
+            args,
+        };
+        match group {
+            None => consuming.run().await,
+            Some(group) => consume_group::run(consuming, &group).await,
+        }
     })
 }
 
 /// Where reading stands, by partition.
-struct Cursor {
-    next: Offset,
+pub(super) struct Cursor {
+    pub(super) next: Offset,
     /// Where to stop, unless following.
     end: Offset,
 }
 
-async fn cursors(
-    cluster: &Cluster,
-    topic: &TopicInfo,
-    args: &ConsumeArgs,
-) -> Result<BTreeMap<i32, Cursor>, CliError> {
-    let all = || topic.partitions.iter().map(|info| info.partition).collect();
-    let chosen: Vec<i32> = if args.partitions.is_empty() { all() } else { args.partitions.clone() };
-    let mut cursors = BTreeMap::new();
-    for partition in chosen {
-        let leader = cluster.leader(topic, partition).await?;
-        let offset =
-            async |spec| retrying(async || list_offset(&leader, &topic.name, partition, spec).await).await;
-        let earliest = offset(OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO);
-        let end = offset(OffsetSpec::Latest).await?.unwrap_or(Offset::ZERO);
-        let next = match args.offset {
-            Start::Place(spec) => offset(spec).await?.unwrap_or(end),
-            Start::Offset(offset) => Offset(offset),
-            Start::FromEnd(count) => Offset(end.0.saturating_sub(count)).max(earliest),
-        };
-        cursors.insert(partition, Cursor { next, end });
-    }
-    Ok(cursors)
+/// What is read, and how far.
+pub(super) struct Consuming {
+    pub(super) cluster: Cluster,
+    pub(super) topic: TopicInfo,
+    pub(super) cursors: BTreeMap<i32, Cursor>,
+    /// Records that are still to be printed, if they are counted.
+    pub(super) left: Option<u64>,
+    /// Whether to wait for new records.
+    pub(super) follows: bool,
+    pub(super) args: ConsumeArgs,
 }
 
-struct Consuming {
-    cluster: Cluster,
-    topic: TopicInfo,
-    cursors: BTreeMap<i32, Cursor>,
-    left: Option<u64>,
-    args: ConsumeArgs,
+/// What one round of fetches has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// There may be more.
+    Read,
+    /// Nothing is left to read.
+    Done,
+    /// Nobody reads what is printed.
+    Unread,
 }
 
 impl Consuming {
@@ -129,28 +136,54 @@ impl Consuming {
         FetchOptions { max_wait_ms: 500, min_bytes: 1, max_bytes: 8 << 20, partition_max_bytes: 1 << 20 };
 
     async fn run(mut self) -> Result<(), CliError> {
+        let all = || self.topic.partitions.iter().map(|info| info.partition).collect();
+        let chosen: Vec<i32> =
+            if self.args.partitions.is_empty() { all() } else { self.args.partitions.clone() };
+        for partition in chosen {
+            let cursor = self.cursor(partition, None).await?;
+            self.cursors.insert(partition, cursor);
+        }
         let mut out = BufWriter::new(io::stdout().lock());
-        loop {
-            let by_leader = self.open_by_leader();
-            if by_leader.is_empty() || self.left == Some(0) {
-                return written(out.flush()).map(drop);
-            }
-            for (leader, partitions) in by_leader {
-                let leader = self.cluster.broker(leader).await?;
-                let asked: Vec<_> = partitions
-                    .iter()
-                    .map(|partition| (self.topic.name.as_str(), *partition, self.cursors[partition].next))
-                    .collect();
-                for part in fetch(&leader, &asked, Self::FETCH).await? {
-                    if !self.print(&mut out, &part)? {
-                        return Ok(());
-                    }
+        while self.read(&mut out).await? == Round::Read {}
+        Ok(())
+    }
+
+    /// Where to begin with a partition: at the offset that is committed, or else as the arguments say.
+    pub(super) async fn cursor(&self, partition: i32, committed: Option<Offset>) -> Result<Cursor, CliError> {
+        let topic = &self.topic;
+        let leader = self.cluster.leader(topic, partition).await?;
+        let offset =
+            async |spec| retrying(async || list_offset(&leader, &topic.name, partition, spec).await).await;
+        let earliest = offset(OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO);
+        let end = offset(OffsetSpec::Latest).await?.unwrap_or(Offset::ZERO);
+        let next = match (committed, self.args.offset) {
+            (Some(committed), _) => committed,
+            (None, Start::Place(spec)) => offset(spec).await?.unwrap_or(end),
+            (None, Start::Offset(offset)) => Offset(offset),
+            (None, Start::FromEnd(count)) => Offset(end.0.saturating_sub(count)).max(earliest),
+        };
+        Ok(Cursor { next, end })
+    }
+
+    /// Fetches once from every leader and prints what comes.
+    pub(super) async fn read(&mut self, out: &mut impl Write) -> Result<Round, CliError> {
+        let by_leader = self.open_by_leader();
+        if by_leader.is_empty() || self.left == Some(0) {
+            return written(out.flush()).map(|_| Round::Done);
+        }
+        for (leader, partitions) in by_leader {
+            let leader = self.cluster.broker(leader).await?;
+            let asked: Vec<_> = partitions
+                .iter()
+                .map(|partition| (self.topic.name.as_str(), *partition, self.cursors[partition].next))
+                .collect();
+            for part in fetch(&leader, &asked, Self::FETCH).await? {
+                if !self.print(out, &part)? {
+                    return Ok(Round::Unread);
                 }
             }
-            if !written(out.flush())? {
-                return Ok(());
-            }
         }
+        Ok(if written(out.flush())? { Round::Read } else { Round::Unread })
     }
 
     /// The partitions that have something left to read, by leader.
@@ -158,7 +191,7 @@ impl Consuming {
         let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
         for info in &self.topic.partitions {
             let cursor = self.cursors.get(&info.partition);
-            if cursor.is_some_and(|cursor| self.args.follow || cursor.next < cursor.end) {
+            if cursor.is_some_and(|cursor| self.follows || cursor.next < cursor.end) {
                 by_leader.entry(info.leader).or_default().push(info.partition);
             }
         }
@@ -197,14 +230,19 @@ impl Consuming {
                 let batch = part.records.slice(position..position + bytes.len());
                 for record in RecordIter::new(&batch).map_err(|error| broken(error.to_string()))? {
                     let record = record.map_err(|error| broken(error.to_string()))?;
-                    let is_due =
-                        cursor.next <= record.offset && (self.args.follow || record.offset < cursor.end);
-                    if is_due && self.left != Some(0) {
-                        self.left = self.left.map(|left| left - 1);
-                        if !written(write_record(out, &self.args, place, &record))? {
-                            return Ok(false);
-                        }
+                    let is_due = cursor.next <= record.offset && (self.follows || record.offset < cursor.end);
+                    if !is_due {
+                        continue;
                     }
+                    if self.left == Some(0) {
+                        // What is not printed is not read: a group goes on from here.
+                        return Ok(true);
+                    }
+                    self.left = self.left.map(|left| left - 1);
+                    if !written(write_record(out, &self.args, place, &record))? {
+                        return Ok(false);
+                    }
+                    cursor.next = record.offset + 1;
                 }
             }
             cursor.next = cursor.next.max(header.next_offset());

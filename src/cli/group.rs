@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::client_args::{ClientArgs, on_executor};
+use super::group_seek;
 use super::output::print_text;
 use crate::client::consumer::{OffsetSpec, list_offset};
 use crate::client::groups::{
-    CommittedOffset, GroupInfo, commit_offsets, committed_offsets, coordinator, delete_group, describe_group,
+    CommittedOffset, GroupInfo, GroupOffset, coordinator, delete_group, describe_group, group_offsets,
     list_groups,
 };
-use crate::client::{Cluster, Connection, TopicInfo};
+use crate::client::{Cluster, TopicInfo};
 use crate::types::Offset;
+use crate::wire::offsets::WireLag;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
@@ -22,8 +24,8 @@ pub(super) enum GroupCommand {
     List(ListArgs),
     /// Show state, members, offsets and lag.
     Describe(DescribeArgs),
-    /// Set the offsets of a group without members.
-    Seek(SeekArgs),
+    /// Plan or set the offsets of a group without members.
+    Seek(group_seek::SeekArgs),
     /// Delete groups without members, with their offsets.
     Delete(DeleteArgs),
 }
@@ -49,23 +51,6 @@ pub(super) struct DescribeArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SeekArgs {
-    #[command(flatten)]
-    client: ClientArgs,
-    /// The group; it need not be there yet.
-    group: String,
-    /// The topic.
-    #[arg(short, long)]
-    topic: String,
-    /// The partition; all without it.
-    #[arg(short, long)]
-    partition: Option<i32>,
-    /// `start`, `end`, or an offset.
-    #[arg(long, value_name = "OFFSET", value_parser = parse_target)]
-    to: Target,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     client: ClientArgs,
@@ -74,35 +59,23 @@ pub(super) struct DeleteArgs {
     groups: Vec<String>,
 }
 
-/// Where a group is to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    Start,
-    End,
-    At(i64),
-}
-
-fn parse_target(text: &str) -> Result<Target, String> {
-    match text {
-        "start" => Ok(Target::Start),
-        "end" => Ok(Target::End),
-        number => match number.parse() {
-            Ok(offset) if 0 <= offset => Ok(Target::At(offset)),
-            _ => Err(format!("'{text}' is none of start, end and an offset from 0 on")),
-        },
-    }
-}
-
 /// A committed offset beside the end of its partition.
 struct Progress {
     committed: CommittedOffset,
     /// `None` when the partition is not there any more.
     end: Option<Offset>,
+    /// As the broker last measured it.
+    measured: Option<WireLag>,
 }
 
 impl Progress {
     fn lag(&self) -> Option<i64> {
         self.end.map(|end| (end.0 - self.committed.offset.0).max(0))
+    }
+
+    /// The age of the oldest unread record in milliseconds, if the broker knows it.
+    fn oldest_unread_ms(&self) -> Option<i64> {
+        self.measured?.oldest_unread_ms
     }
 }
 
@@ -111,7 +84,7 @@ pub(super) fn run(command: GroupCommand) -> Result<(), CliError> {
     let text = on_executor(async move || match command {
         GroupCommand::List(args) => list(args).await,
         GroupCommand::Describe(args) => describe(args).await,
-        GroupCommand::Seek(args) => seek(args).await,
+        GroupCommand::Seek(args) => group_seek::seek(args).await,
         GroupCommand::Delete(args) => delete(args).await,
     })?;
     print_text(&text)
@@ -133,17 +106,17 @@ async fn describe(args: DescribeArgs) -> Result<String, CliError> {
     let cluster = args.client.connect().await?;
     let connection = coordinator(&cluster, &args.group).await?;
     let group = describe_group(&connection, &args.group).await?;
-    let progress = progress(&cluster, committed_offsets(&connection, &args.group).await?).await?;
+    let progress = progress(&cluster, group_offsets(&connection, &args.group).await?).await?;
     Ok(match args.json {
         true => format!("{:#}\n", as_json(&args.group, &group, &progress)),
         false => as_text(&args.group, &group, &progress),
     })
 }
 
-async fn progress(cluster: &Cluster, offsets: Vec<CommittedOffset>) -> Result<Vec<Progress>, CliError> {
+async fn progress(cluster: &Cluster, offsets: Vec<GroupOffset>) -> Result<Vec<Progress>, CliError> {
     let mut progress = Vec::with_capacity(offsets.len());
     let mut topic: Option<TopicInfo> = None;
-    for committed in offsets {
+    for GroupOffset { committed, lag } in offsets {
         if topic.as_ref().is_none_or(|topic| topic.name != committed.topic) {
             topic = cluster.find_topic(&committed.topic, false).await?;
         }
@@ -154,48 +127,9 @@ async fn progress(cluster: &Cluster, offsets: Vec<CommittedOffset>) -> Result<Ve
             }
             Some(_) | None => None,
         };
-        progress.push(Progress { committed, end });
+        progress.push(Progress { committed, end, measured: lag });
     }
     Ok(progress)
-}
-
-async fn seek(args: SeekArgs) -> Result<String, CliError> {
-    let cluster = args.client.connect().await?;
-    let topic = cluster.find_topic(&args.topic, false).await?;
-    let topic = topic.ok_or_else(|| CliError::failed(format!("topic {} is not there", args.topic)))?;
-    let partitions: Vec<i32> = match args.partition {
-        Some(partition) => vec![partition],
-        None => topic.partitions.iter().map(|info| info.partition).collect(),
-    };
-    let mut offsets = Vec::with_capacity(partitions.len());
-    for partition in partitions {
-        let leader = cluster.leader(&topic, partition).await?;
-        let offset = target_offset(&leader, &topic.name, partition, args.to).await?;
-        offsets.push(CommittedOffset { topic: topic.name.clone(), partition, offset });
-    }
-    let connection = coordinator(&cluster, &args.group).await?;
-    commit_offsets(&connection, &args.group, &offsets).await?;
-    let line = |of: &CommittedOffset| format!("{}-{}\t{}\n", of.topic, of.partition, of.offset);
-    Ok(offsets.iter().map(line).collect())
-}
-
-/// The offset that a target means; one that is not in the log is refused.
-async fn target_offset(
-    leader: &Connection,
-    topic: &str,
-    partition: i32,
-    target: Target,
-) -> Result<Offset, CliError> {
-    let start = list_offset(leader, topic, partition, OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO);
-    let end = list_offset(leader, topic, partition, OffsetSpec::Latest).await?.unwrap_or(start);
-    match target {
-        Target::Start => Ok(start),
-        Target::End => Ok(end),
-        Target::At(offset) if (start.0..=end.0).contains(&offset) => Ok(Offset(offset)),
-        Target::At(offset) => Err(CliError::failed(format!(
-            "offset {offset} is not in {topic}-{partition}, which has {start} to {end}"
-        ))),
-    }
 }
 
 async fn delete(args: DeleteArgs) -> Result<String, CliError> {
@@ -224,12 +158,13 @@ fn as_text(name: &str, group: &GroupInfo, progress: &[Progress]) -> String {
         let shown = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
         writeln!(
             text,
-            "\tTopic: {}\tPartition: {}\tOffset: {}\tEnd: {}\tLag: {}",
+            "\tTopic: {}\tPartition: {}\tOffset: {}\tEnd: {}\tLag: {}\tOldest unread ms: {}",
             of.committed.topic,
             of.committed.partition,
             of.committed.offset,
             shown(of.end.map(|end| end.0)),
-            shown(of.lag())
+            shown(of.lag()),
+            shown(of.oldest_unread_ms())
         )
         .expect("a String takes all");
     }
@@ -247,6 +182,8 @@ fn as_json(name: &str, group: &GroupInfo, progress: &[Progress]) -> Value {
             "offset": of.committed.offset.0,
             "end": of.end.map(|end| end.0),
             "lag": of.lag(),
+            "oldest_unread_ms": of.oldest_unread_ms(),
+            "measured_lag": of.measured.map(|measured| measured.offsets),
         })
     });
     json!({

@@ -1,22 +1,27 @@
 //! Listing, describing, moving and deleting consumer groups.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
 use super::cluster::{Cluster, topic_name};
 use super::connection::Connection;
 use super::error::{ClientError, accepted};
 use super::retry::retrying;
-use crate::types::Offset;
+use crate::types::{ErrorCode, Offset};
 use crate::wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::wire::messages::{
-    ApiKey, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest,
-    OffsetCommitRequest, OffsetFetchRequest, StrBytes,
+    ApiKey, ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, StrBytes,
 };
+use crate::wire::offsets::{LAG_TAG, WireLag};
 
 /// The first version of FindCoordinator that asks for several keys.
 const BATCHED_COORDINATORS: i16 = 4;
 /// The first version of OffsetFetch that asks for several groups.
 const BATCHED_FETCH: i16 = 8;
-/// A commit from outside of the group's members.
+/// The epoch of a commit from outside of the group's members.
 const NO_GENERATION: i32 = -1;
 
 /// A group in a list.
@@ -50,6 +55,22 @@ pub struct MemberInfo {
     pub client_id: String,
     /// Where its client is.
     pub host: String,
+}
+
+/// Who commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committer {
+    /// The member; empty from outside of the group.
+    pub member_id: String,
+    /// Its epoch, or generation.
+    pub epoch: i32,
+}
+
+impl Committer {
+    /// Someone who is no member, which a group without members takes.
+    pub fn outside() -> Self {
+        Self { member_id: String::new(), epoch: NO_GENERATION }
+    }
 }
 
 /// A committed offset.
@@ -103,8 +124,46 @@ pub async fn coordinator(cluster: &Cluster, group: &str) -> Result<Connection, C
     cluster.broker(id).await
 }
 
-/// The group's state and members.
+/// The state and members of a group, of whichever protocol.
 pub async fn describe_group(coordinator: &Connection, group: &str) -> Result<GroupInfo, ClientError> {
+    match describe_classic_group(coordinator, group).await {
+        Err(ClientError::Refused { refusal, .. })
+            if refusal.error_code() == Some(ErrorCode::GroupIdNotFound)
+                && coordinator.version(ApiKey::ConsumerGroupDescribe).is_ok() =>
+        {
+            describe_consumer_group(coordinator, group).await
+        }
+        other => other,
+    }
+}
+
+async fn describe_consumer_group(coordinator: &Connection, group: &str) -> Result<GroupInfo, ClientError> {
+    let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group_id(group)]);
+    retrying(async || {
+        let response = coordinator.call(&request).await?;
+        let what = || format!("describe group {group}");
+        let found = response.groups.first().ok_or_else(|| ClientError::Unavailable {
+            what: what(),
+            detail: "the answer names no group".to_owned(),
+        })?;
+        accepted(found.error_code, found.error_message.as_deref(), what)?;
+        let members = found.members.iter();
+        Ok(GroupInfo {
+            state: found.group_state.to_string(),
+            protocol: found.assignor_name.to_string(),
+            members: members
+                .map(|member| MemberInfo {
+                    member_id: member.member_id.to_string(),
+                    client_id: member.client_id.to_string(),
+                    host: member.client_host.to_string(),
+                })
+                .collect(),
+        })
+    })
+    .await
+}
+
+async fn describe_classic_group(coordinator: &Connection, group: &str) -> Result<GroupInfo, ClientError> {
     let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
     retrying(async || {
         let response = coordinator.call(&request).await?;
@@ -130,16 +189,31 @@ pub async fn describe_group(coordinator: &Connection, group: &str) -> Result<Gro
     .await
 }
 
+/// An offset that a group has committed, and what its broker knows of the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOffset {
+    /// The offset.
+    pub committed: CommittedOffset,
+    /// How far the group was behind when the broker last looked; `None` from a broker that does not tell.
+    pub lag: Option<WireLag>,
+}
+
 /// Every offset the group has committed.
 pub async fn committed_offsets(
     coordinator: &Connection,
     group: &str,
 ) -> Result<Vec<CommittedOffset>, ClientError> {
+    let offsets = group_offsets(coordinator, group).await?;
+    Ok(offsets.into_iter().map(|offset| offset.committed).collect())
+}
+
+/// Every offset the group has committed, with its lag.
+pub async fn group_offsets(coordinator: &Connection, group: &str) -> Result<Vec<GroupOffset>, ClientError> {
     let spoken = coordinator.version(ApiKey::OffsetFetch)?;
     let request = OffsetFetchRequest::default();
     let request = if BATCHED_FETCH <= spoken.version {
         let asked = OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(None);
-        request.with_groups(vec![asked])
+        request.with_groups(vec![asked]).with_unknown_tagged_field(LAG_TAG, Bytes::new())
     } else {
         request.with_group_id(group_id(group)).with_topics(None)
     };
@@ -151,33 +225,45 @@ pub async fn committed_offsets(
         for of_group in &response.groups {
             accepted(of_group.error_code, None, what)?;
             for topic in &of_group.topics {
-                let partitions = topic.partitions.iter();
-                offsets.extend(partitions.map(|partition| CommittedOffset {
-                    topic: topic.name.to_string(),
-                    partition: partition.partition_index,
-                    offset: Offset(partition.committed_offset),
+                offsets.extend(topic.partitions.iter().map(|partition| GroupOffset {
+                    committed: CommittedOffset {
+                        topic: topic.name.to_string(),
+                        partition: partition.partition_index,
+                        offset: Offset(partition.committed_offset),
+                    },
+                    lag: lag_in(&partition.unknown_tagged_fields),
                 }));
             }
         }
         for topic in &response.topics {
-            let partitions = topic.partitions.iter();
-            offsets.extend(partitions.map(|partition| CommittedOffset {
-                topic: topic.name.to_string(),
-                partition: partition.partition_index,
-                offset: Offset(partition.committed_offset),
+            offsets.extend(topic.partitions.iter().map(|partition| GroupOffset {
+                committed: CommittedOffset {
+                    topic: topic.name.to_string(),
+                    partition: partition.partition_index,
+                    offset: Offset(partition.committed_offset),
+                },
+                lag: None,
             }));
         }
         Ok(offsets)
     })
     .await?;
-    offsets.sort_by(|left, right| (&left.topic, left.partition).cmp(&(&right.topic, right.partition)));
+    offsets.sort_by(|left, right| {
+        let place = |of: &GroupOffset| (of.committed.topic.clone(), of.committed.partition);
+        place(left).cmp(&place(right))
+    });
     Ok(offsets)
 }
 
-/// Commits offsets for a group without members. The error names the first that is refused.
+fn lag_in(tagged: &BTreeMap<i32, Bytes>) -> Option<WireLag> {
+    WireLag::decode(tagged.get(&LAG_TAG)?.clone()).ok()
+}
+
+/// Commits offsets. The error names the first that is refused.
 pub async fn commit_offsets(
     coordinator: &Connection,
     group: &str,
+    committer: &Committer,
     offsets: &[CommittedOffset],
 ) -> Result<(), ClientError> {
     let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
@@ -197,7 +283,8 @@ pub async fn commit_offsets(
     }
     let request = OffsetCommitRequest::default()
         .with_group_id(group_id(group))
-        .with_generation_id_or_member_epoch(NO_GENERATION)
+        .with_member_id(StrBytes::from_string(committer.member_id.clone()))
+        .with_generation_id_or_member_epoch(committer.epoch)
         .with_topics(topics);
     retrying(async || {
         let response = coordinator.call(&request).await?;

@@ -10,6 +10,7 @@ mod control;
 mod crowd;
 mod dir_failure;
 mod full_disk;
+mod group_members;
 mod groups;
 mod harness;
 
