@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::disk::WriteSync;
 use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
-use crate::record::batch::{BatchHeader, Batches};
+use crate::record::batch::{BatchHeader, Batches, TimestampType};
 use crate::record::builder::{BatchBuilder, BatchFields};
 use crate::types::{
     LeaderEpoch, Offset, Prng, ProducerEpoch, ProducerId, Timestamp, TopicName, TopicPartition, Uuid,
@@ -398,4 +398,28 @@ fn zeros_ahead_end_the_log_and_a_trim_removes_them() {
     assert!(!log.wants_trim());
     assert_eq!(file_len(), log.size_bytes());
     assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(21));
+}
+
+#[test]
+fn the_newest_record_is_found_within_its_batch() {
+    let stamped = |timestamp_type, timestamps: &[i64]| {
+        let mut builder = BatchBuilder::new(BatchFields { timestamp_type, ..BatchFields::default() });
+        timestamps.iter().for_each(|&timestamp| builder.append(Timestamp(timestamp), None, Some(b"v"), &[]));
+        builder.build()
+    };
+    let cases = [
+        (TimestampType::CreateTime, [100, 400, 250], 4, "the record in the middle"),
+        (TimestampType::CreateTime, [400, 250, 400], 3, "the first of two"),
+        (TimestampType::LogAppendTime, [400, 400, 400], 5, "the last one if the broker set the time"),
+    ];
+    for (timestamp_type, timestamps, offset, what) in cases {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        let log = create(&disk, LogConfig::default());
+        append(&log, &stamped(TimestampType::CreateTime, &[1, 2, 3])).unwrap();
+        append(&log, &stamped(timestamp_type, &timestamps)).unwrap();
+        append(&log, &stamped(TimestampType::CreateTime, &[4, 5, 6])).unwrap();
+        block_on(log.flush(WriteSync::None)).unwrap();
+        let newest = block_on(log.max_timestamp_offset(Offset(9))).unwrap().unwrap();
+        assert_eq!((newest.offset, newest.timestamp), (Offset(offset), Timestamp(400)), "{what}");
+    }
 }

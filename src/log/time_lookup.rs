@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::disk::Disk;
+use crate::record::batch::{BatchHeader, TimestampType};
 use crate::record::records::{Record, RecordIter};
 use crate::types::{Offset, Timestamp};
 
@@ -40,8 +41,8 @@ pub(super) async fn offset_for_timestamp<D: Disk>(
         }
         let reader = SegmentReader::new(core, candidate.view());
         let start = time_index_floor(&reader, timestamp).await?;
-        let is_wanted = |record: Timestamp| timestamp <= record;
-        if let Some(found) = find_record(&reader, start, upto, is_wanted).await? {
+        let is_wanted = |_: &BatchHeader, record: &Record| start <= record.offset;
+        if let Some(found) = find_record(&reader, start, upto, timestamp, is_wanted).await? {
             return Ok(Some(found));
         }
     }
@@ -61,8 +62,14 @@ pub(super) async fn max_timestamp_offset<D: Disk>(
         }
     }
     let Some((view, max)) = best.filter(|(_, max)| Timestamp::NONE < max.timestamp) else { return Ok(None) };
-    let is_wanted = |record: Timestamp| max.timestamp <= record;
-    find_record(&SegmentReader::new(core, view), max.offset, upto, is_wanted).await
+    let log_start = core.state.borrow().log_start_offset;
+    // What is known of the highest timestamp is its batch's last offset. The record is the first of the
+    // batch that has it, or the last if the broker set it (`DefaultRecordBatch.offsetOfMaxTimestamp`).
+    let is_wanted = |batch: &BatchHeader, record: &Record| match batch.attributes.timestamp_type() {
+        TimestampType::CreateTime => log_start <= record.offset,
+        TimestampType::LogAppendTime => record.offset == batch.last_offset(),
+    };
+    find_record(&SegmentReader::new(core, view), max.offset, upto, max.timestamp, is_wanted).await
 }
 
 fn candidates<D: Disk>(core: &Core<D>) -> Vec<Candidate> {
@@ -125,22 +132,23 @@ async fn time_index_floor<D: Disk>(
     Ok(start.max(reader.core().state.borrow().log_start_offset))
 }
 
-/// The first record from `start` on and below `upto` whose timestamp is wanted; it must be that a batch
-/// has one if its max timestamp is.
+/// The first wanted record below `upto` and not older than `timestamp`, in the batch that holds `start` or a
+/// later one; it must be that a batch has one if its max timestamp says so.
 async fn find_record<D: Disk>(
     reader: &SegmentReader<'_, D>,
     start: Offset,
     upto: Offset,
-    is_wanted: impl Fn(Timestamp) -> bool,
+    timestamp: Timestamp,
+    is_wanted: impl Fn(&BatchHeader, &Record) -> bool,
 ) -> Result<Option<TimestampOffset>, ReadError> {
     let mut next = find_batch(reader, start, READ_PIECE_BYTES).await?;
     while let Some(batch) = next {
         if upto <= batch.header.base_offset {
             return Ok(None);
         }
-        if is_wanted(batch.header.max_timestamp) {
+        if timestamp <= batch.header.max_timestamp {
             let record = find_in_batch(reader, &batch, |record| {
-                start <= record.offset && record.offset < upto && is_wanted(record.timestamp)
+                record.offset < upto && timestamp <= record.timestamp && is_wanted(&batch.header, record)
             });
             if let Some(record) = record.await? {
                 let (timestamp, offset) = (record.timestamp, record.offset);
