@@ -565,12 +565,13 @@ impl<D: Disk> Log<D> {
         state.epochs_dirty |= state.epochs.assign(epoch, offset);
     }
 
-    /// Stages a roll when the active segment is older than `segment.ms`. The next flush does it.
+    /// Stages a roll when the active segment and its records are older than `segment.ms`. The next flush does
+    /// it.
     pub fn roll_if_due(&self, now: Timestamp) -> bool {
         let mut state = self.core.state.borrow_mut();
         let state = &mut *state;
         let back = state.open_back();
-        let is_due = 0 < back.staged_len() && back.is_roll_time(&state.config, now, now);
+        let is_due = 0 < back.staged_len() && back.is_overdue(&state.config, now);
         if is_due && state.offline.is_none() {
             state.stage_roll(&self.core.env, now);
         }

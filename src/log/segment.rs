@@ -292,6 +292,13 @@ impl<D: Disk> OpenSegment<D> {
         config.segment_ms_max().saturating_sub(self.roll_jitter_ms) < waited
     }
 
+    /// Whether the clock alone closes the segment: its records are old, and it has been open for as long.
+    /// Otherwise records that are old when they arrive would get a segment for each look at the clock.
+    pub(super) fn is_overdue(&self, config: &LogConfig, now: Timestamp) -> bool {
+        let limit = config.segment_ms_max().saturating_sub(self.roll_jitter_ms);
+        self.is_roll_time(config, now, now) && limit < now.ms_since(self.created)
+    }
+
     fn is_index_full(&self, config: &LogConfig) -> bool {
         let max = config.segment_index_bytes as usize;
         max / OffsetEntry::LEN <= self.offset_index.count()

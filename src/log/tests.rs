@@ -423,3 +423,15 @@ fn the_newest_record_is_found_within_its_batch() {
         assert_eq!((newest.offset, newest.timestamp), (Offset(offset), Timestamp(400)), "{what}");
     }
 }
+
+#[test]
+fn records_that_arrive_old_close_a_segment_no_sooner() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let config = LogConfig { segment_ms: 1_000, ..LogConfig::default() };
+    let (opened, parent) = (Timestamp(NOW.0 + 1_000_000), Path::new(PARENT));
+    let create = Log::create(env(&disk), parent, topic_partition(), Uuid(77), config, opened);
+    let log = block_on(create).unwrap();
+    append(&log, &batch(2, 10, BatchFields::default())).unwrap();
+    assert!(!log.roll_if_due(Timestamp(opened.0 + 1_000)));
+    assert!(log.roll_if_due(Timestamp(opened.0 + 1_001)));
+}
