@@ -20,6 +20,7 @@ mod kill9;
 mod kill9_groups;
 mod lifecycle;
 mod long_polls;
+mod operations;
 mod produce_fetch;
 mod restart;
 mod topics;

@@ -5,13 +5,12 @@ use kafka_protocol::messages::{BrokerId, DescribeClusterRequest};
 use kafka_protocol::protocol::StrBytes;
 
 use super::RequestContext;
+use super::operations::Resource;
 use crate::server::Server;
 use crate::types::ErrorCode;
 
 /// `DescribeClusterRequest.endpointType`: brokers.
 const ENDPOINT_TYPE_BROKERS: i8 = 1;
-/// "Not asked for" in the authorized-operations fields.
-pub(super) const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
 
 impl Server {
     pub(in crate::server) fn describe_cluster(
@@ -23,7 +22,9 @@ impl Server {
         let response = DescribeClusterResponse::default()
             .with_cluster_id(StrBytes::from_string(image.cluster_id().to_string()))
             .with_endpoint_type(request.endpoint_type)
-            .with_cluster_authorized_operations(OPERATIONS_NOT_REQUESTED);
+            .with_cluster_authorized_operations(
+                Resource::Cluster.operations_if(request.include_cluster_authorized_operations),
+            );
         if request.endpoint_type != ENDPOINT_TYPE_BROKERS {
             let text = format!(
                 "endpoint type {} was asked of a broker listener, which serves type {ENDPOINT_TYPE_BROKERS}",

@@ -13,9 +13,9 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::RequestContext;
-use super::cluster::OPERATIONS_NOT_REQUESTED;
 use super::groups::owned;
 use super::offsets::unreachable_reply;
+use super::operations::{OPERATIONS_NOT_REQUESTED, Resource};
 use crate::group::consumer::{
     Assignment, ConsumerHeartbeat, DescribedConsumer, DescribedConsumerGroup, DescribedTopic,
     MemberInstruction, Refusal,
@@ -65,10 +65,12 @@ impl Server {
                 |group_id| undescribed(group_id, ErrorCode::UnsupportedVersion, Some(reason.clone()));
             return response.with_groups(request.group_ids.into_iter().map(refuse).collect());
         }
+        let asks_for_operations = request.include_authorized_operations;
         let replies = self.ask_each(&request.group_ids, Request::DescribeConsumer).await;
         let groups = request.group_ids.into_iter().zip(replies);
         let groups = groups.map(|(group_id, reply)| match reply {
-            Ok(Response::DescribeConsumer(Ok(group))) => described(group_id, group, version),
+            Ok(Response::DescribeConsumer(Ok(group))) => described(group_id, group, version)
+                .with_authorized_operations(Resource::Group.operations_if(asks_for_operations)),
             Ok(Response::DescribeConsumer(Err(Refusal { error, message }))) => {
                 undescribed(group_id, error, Some(message))
             }
@@ -147,7 +149,6 @@ fn described(group_id: GroupId, group: DescribedConsumerGroup, version: i16) -> 
         .with_assignment_epoch(group.assignment_epoch)
         .with_assignor_name(StrBytes::from_string(group.assignor))
         .with_members(members.collect())
-        .with_authorized_operations(OPERATIONS_NOT_REQUESTED)
 }
 
 fn undescribed(group_id: GroupId, error: ErrorCode, message: Option<String>) -> DescribedGroup {

@@ -8,9 +8,9 @@ use kafka_protocol::messages::list_groups_response::{ListGroupsResponse, ListedG
 use kafka_protocol::messages::{DeleteGroupsRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use super::cluster::OPERATIONS_NOT_REQUESTED;
 use super::group_offsets::wire_group_id;
 use super::offsets::unreachable_reply;
+use super::operations::Resource;
 use super::split::Split;
 use crate::group::{DescribedGroup, ListGroups, ListedGroup, OFFSETS_TOPIC, Request, Response};
 use crate::server::Server;
@@ -55,6 +55,7 @@ impl Server {
         version: i16,
         request: DescribeGroupsRequest,
     ) -> DescribeGroupsResponse {
+        let asks_for_operations = request.include_authorized_operations;
         let replies = self.ask_each(&request.groups, Request::Describe).await;
         let groups = request.groups.into_iter().zip(replies);
         let groups = groups
@@ -65,6 +66,11 @@ impl Server {
                 }
                 Err(error) => undescribed_group(group_id, error, None, version),
                 Ok(_) => unreachable_reply("DescribeGroups"),
+            })
+            .map(|group| {
+                let operations = Resource::Group
+                    .operations_if(asks_for_operations && group.error_code == ErrorCode::None.code());
+                group.with_authorized_operations(operations)
             })
             .collect();
         DescribeGroupsResponse::default().with_groups(groups)
@@ -143,7 +149,6 @@ fn described_group(group_id: GroupId, group: DescribedGroup, version: i16) -> Wi
         .with_group_state(StrBytes::from_static_str(group.state))
         .with_protocol_type(StrBytes::from_string(group.protocol_type))
         .with_protocol_data(StrBytes::from_string(group.protocol_name))
-        .with_authorized_operations(OPERATIONS_NOT_REQUESTED)
         .with_members(members)
 }
 
@@ -153,9 +158,7 @@ fn undescribed_group(
     message: Option<String>,
     version: i16,
 ) -> WireDescribedGroup {
-    let group = WireDescribedGroup::default()
-        .with_group_id(group_id)
-        .with_authorized_operations(OPERATIONS_NOT_REQUESTED);
+    let group = WireDescribedGroup::default().with_group_id(group_id);
     match error {
         ErrorCode::GroupIdNotFound if version < NOT_FOUND_VERSION => {
             group.with_group_state(StrBytes::from_static_str("Dead"))

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{BrokerId, TopicName as WireTopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::RequestContext;
-use super::cluster::OPERATIONS_NOT_REQUESTED;
+use super::operations::{OPERATIONS_NOT_REQUESTED, Resource};
 use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage};
 use crate::rt::task;
 use crate::server::Server;
@@ -27,7 +27,7 @@ impl Server {
             None => true,
             Some(topics) => topics.is_empty() && context.api_version < NULL_MEANS_ALL_VERSION,
         };
-        let topics = if asks_for_all {
+        let mut topics = if asks_for_all {
             let image = self.shard().image();
             let mut topics = Vec::with_capacity(image.topic_count());
             for topic in image.topics() {
@@ -42,6 +42,12 @@ impl Server {
             let may_create = context.api_version < 4 || request.allow_auto_topic_creation;
             self.named_topics(asked, may_create).await
         };
+        if request.include_topic_authorized_operations {
+            // Kafka tells them of topics that are not there, too.
+            topics
+                .iter_mut()
+                .for_each(|topic| topic.topic_authorized_operations = Resource::Topic.operations());
+        }
         let image = self.shard().image();
         let brokers = image
             .brokers()
@@ -62,7 +68,9 @@ impl Server {
             .with_cluster_id(Some(StrBytes::from_string(image.cluster_id().to_string())))
             .with_controller_id(BrokerId(self.shard().node_id().0))
             .with_topics(topics)
-            .with_cluster_authorized_operations(OPERATIONS_NOT_REQUESTED)
+            .with_cluster_authorized_operations(
+                Resource::Cluster.operations_if(request.include_cluster_authorized_operations),
+            )
     }
 
     async fn named_topics(

@@ -18,6 +18,7 @@ mod leaders;
 mod log_dirs;
 mod metadata;
 mod offsets;
+mod operations;
 mod produce;
 mod producer_id;
 mod producers;

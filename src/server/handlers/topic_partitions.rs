@@ -9,7 +9,7 @@ use kafka_protocol::messages::describe_topic_partitions_response::{
 use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, TopicName as WireTopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::cluster::OPERATIONS_NOT_REQUESTED;
+use super::operations::Resource;
 use crate::metadata::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
 use crate::server::Server;
 use crate::types::{ErrorCode, NodeId, TopicName};
@@ -113,7 +113,7 @@ fn answer(error: ErrorCode, name: &str) -> DescribeTopicPartitionsResponseTopic 
     DescribeTopicPartitionsResponseTopic::default()
         .with_error_code(error.code())
         .with_name(Some(WireTopicName(StrBytes::from_string(name.to_owned()))))
-        .with_topic_authorized_operations(OPERATIONS_NOT_REQUESTED)
+        .with_topic_authorized_operations(Resource::Topic.operations())
 }
 
 fn cursor(topic: &TopicImage, partition: &PartitionRegistration) -> Cursor {
