@@ -95,6 +95,7 @@ mod tests {
             (own, "leader.replication.throttled.rate", "1000", Ok(())),
             (all, "leader.replication.throttled.rate", "1000", Ok(())),
             (all, "some.plugin.key", "x", Ok(())),
+            (own, "sasl.kerberos.min.time.before.relogin", "58000", Ok(())),
             (all, "num.partitions", "3", Err("Cannot update these configs dynamically: [num.partitions]")),
             (own, "listeners", "A://:1", Err("Cannot update these configs dynamically: [listeners]")),
             (

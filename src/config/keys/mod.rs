@@ -10,6 +10,7 @@ mod network;
 mod own;
 mod quotas;
 mod replication;
+mod security;
 mod storage;
 mod throttles;
 mod topic;
@@ -30,7 +31,7 @@ use keys;
 const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 const DURABILITIES: &[&str] = &["synced", "written"];
 
-static BROKER_TABLES: [&[Key]; 8] = [
+static BROKER_TABLES: [&[Key]; 9] = [
     identity::KEYS,
     network::KEYS,
     storage::KEYS,
@@ -38,6 +39,7 @@ static BROKER_TABLES: [&[Key]; 8] = [
     groups::KEYS,
     transactions::KEYS,
     quotas::KEYS,
+    security::KEYS,
     own::KEYS,
 ];
 
