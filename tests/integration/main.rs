@@ -18,6 +18,7 @@ mod hostile;
 mod idempotence;
 mod kill9;
 mod kill9_groups;
+mod killed_members;
 mod lifecycle;
 mod long_polls;
 mod operations;
