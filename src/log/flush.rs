@@ -80,7 +80,7 @@ pub(super) async fn flush<D: Disk>(
     let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
     let result = flush.run(want, checkpoint).await;
     if let Err(error) = &result {
-        give_up(core, error).await;
+        give_up(core, error);
     }
     guard.end();
     result.map(|()| flush.outcome())
@@ -100,7 +100,7 @@ pub(super) async fn trim<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
     let flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
     let result = flush.cut_padding().await;
     if let Err(error) = &result {
-        give_up(core, error).await;
+        give_up(core, error);
     }
     guard.end();
     result
@@ -113,29 +113,25 @@ pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError>
     let result = flush.run_close().await;
     match &result {
         Ok(()) => core.take_offline("the log was closed".to_owned()),
-        Err(error) => give_up(core, error).await,
+        Err(error) => give_up(core, error),
     }
     guard.end();
     result
 }
 
-/// Ends all writing. What was staged is dropped and, where the disk lets us, cut off the file, so that
-/// bytes nobody was promised do not come back. What is in the journal stays readable from memory.
-async fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
+/// Ends all writing; what was staged is dropped.
+///
+/// What reached the file behind the last promise stays in it, and a start may find it: nobody was promised
+/// that it is gone. To cut it off here would be worse. After a start the journal may take what is appended
+/// at this place, and a power failure then undoes a cut that nothing made durable: the old bytes would be
+/// back and pass for the new ones.
+fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
     core.take_offline(error.to_string());
-    let front = {
-        let mut state = core.state.borrow_mut();
-        state.open.truncate(1);
-        let segment = state.open_front();
-        segment.tail.cut(segment.readable_len);
-        let front = segment.file.clone().map(|file| (file, segment.written_len));
-        state.staged_end_offset = state.written_end_offset;
-        front
-    };
-    if let Some((file, len)) = front {
-        // Recovery copes with what this leaves.
-        let _ = file.truncate(len).await;
-    }
+    let mut state = core.state.borrow_mut();
+    state.open.truncate(1);
+    let segment = state.open_front();
+    segment.tail.cut(segment.readable_len);
+    state.staged_end_offset = state.written_end_offset;
 }
 
 /// The state of one flush.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use corelog::disk::memory::{Crash, FaultPlan, MemoryDisk, Simulation, block_on, yield_turns};
-use corelog::disk::{Disk, DiskFile, OpenMode, WriteSync};
+use corelog::disk::{BLOCK, Disk, DiskFile, OpenMode, WriteSync, align_up};
 use corelog::log::{
     CheckpointedLog, EnvConfig, Fate, Journal, JournalConfig, Log, LogConfig, LogDir, LogEnv,
 };
@@ -550,8 +550,9 @@ impl World {
         Ok((Rc::new(dir), logs.into_iter().map(|(log, _)| log).collect()))
     }
 
-    /// The last segment of a log that was just opened holds batches up to the log's end, and zeros: bytes of
-    /// a torn batch that stay behind it would be taken for records once the log has grown up to them.
+    /// The last segment of a log that was just opened holds batches up to the log's end and then nothing:
+    /// bytes of a torn batch that stay there would be taken for records once the log has grown over them.
+    /// Behind a block of zeros there may be some, which are cut off before the segment is written again.
     fn check_last_segment(&self, log: &Log<SabotagedDisk>) -> Result<(), String> {
         const SEGMENT_BYTES_MAX: usize = 16 << 20;
         let read = async {
@@ -568,7 +569,8 @@ impl World {
         let batches = Batches::new(&contents).map_while(Result::ok);
         let whole = batches.take_while(|(_, header, _)| header.next_offset() <= end);
         let len = whole.last().map_or(0, |(position, _, batch)| position + batch.len());
-        match contents[len..].iter().position(|byte| *byte != 0) {
+        let looked_at = (align_up(len as u64) as usize + BLOCK).min(contents.len());
+        match contents[len..looked_at].iter().position(|byte| *byte != 0) {
             None => Ok(()),
             Some(at) => Err(format!("{name}: a torn batch was left at {}, behind the end {end}", len + at)),
         }
