@@ -1,13 +1,17 @@
 //! The log under simulated crashes: the production code on a disk that loses, tears and refuses writes.
 //!
-//! Each seed runs producers, a flusher and a reader over two logs that may share a journal, stops the process
-//! or the machine at a random point, recovers, and compares the logs with a model of what was acknowledged;
-//! several times over the same disk. A failure prints its seed;
+//! Each seed runs producers, a flusher, a reader and perhaps a cleaner over two logs that may share a
+//! journal, stops the process or the machine at a random point, recovers, and compares the logs with a model
+//! of what was acknowledged; several times over the same disk. A failure prints its seed;
 //! `CORELOG_SIM_SEED=<seed> cargo test --test sim` replays it. `CORELOG_SIM_SEEDS=<count>` runs more seeds,
 //! and `CORELOG_SIM_SALT=<number>` others.
 //!
-//! Four bugs put in by hand must be found: see [`Sabotage`].
+//! Five bugs put in by hand must be found: see [`Sabotage`].
 
+#[path = "sim/cleaning.rs"]
+mod cleaning;
+#[path = "sim/compacted.rs"]
+mod compacted;
 #[path = "sim/harness.rs"]
 mod harness;
 #[path = "sim/model.rs"]
@@ -97,6 +101,8 @@ fn seeds_go_through_every_kind_of_trouble() {
     assert!(50 < total.restored.min(total.created_anew), "{total:?}");
     assert!(50 < total.damaged_snapshots.min(total.damaged_indexes), "{total:?}");
     assert!(50 < total.partial_walks, "{total:?}");
+    assert!(100 < total.cleanings && 1_000_000 < total.cleaned_bytes, "{total:?}");
+    assert!(20 < total.cleanings_cut_short && 5 < total.swaps_cut_short, "{total:?}");
 }
 
 #[test]
@@ -120,4 +126,9 @@ fn trusting_a_snapshot_of_what_is_not_durable_is_found() {
 #[test]
 fn forgetting_producers_at_recovery_is_found() {
     seed_that_finds(Sabotage::ForgetProducers, "");
+}
+
+#[test]
+fn losing_a_segment_that_is_being_swapped_in_is_found() {
+    seed_that_finds(Sabotage::LoseSwaps, "is lost");
 }

@@ -12,7 +12,8 @@ use corelog::log::{
 use corelog::record::batch::Batches;
 use corelog::types::{Offset, Prng, Timestamp, TopicName, TopicPartition, Uuid};
 
-use super::model::{Acks, Model};
+use super::cleaning::Cleaner;
+use super::model::{Acks, Compaction, Model};
 use super::producer::Producer;
 use super::sabotage::{Sabotage, SabotagedDisk};
 
@@ -47,6 +48,12 @@ pub(crate) struct Coverage {
     pub(crate) damaged_indexes: usize,
     /// Starts that read part of what a log's segments hold.
     pub(crate) partial_walks: usize,
+    /// Compactions that went to their end, and what they took away.
+    pub(crate) cleanings: usize,
+    pub(crate) cleaned_bytes: u64,
+    /// Starts that found a compacted segment half written, and half swapped in.
+    pub(crate) cleanings_cut_short: usize,
+    pub(crate) swaps_cut_short: usize,
 }
 
 impl std::ops::AddAssign for Coverage {
@@ -66,14 +73,19 @@ impl std::ops::AddAssign for Coverage {
         self.damaged_snapshots += other.damaged_snapshots;
         self.damaged_indexes += other.damaged_indexes;
         self.partial_walks += other.partial_walks;
+        self.cleanings += other.cleanings;
+        self.cleaned_bytes += other.cleaned_bytes;
+        self.cleanings_cut_short += other.cleanings_cut_short;
+        self.swaps_cut_short += other.swaps_cut_short;
     }
 }
 
 /// One log with those who know it from outside.
 #[derive(Clone)]
-struct Partition {
-    topic_partition: TopicPartition,
-    model: Rc<RefCell<Model>>,
+pub(super) struct Partition {
+    pub(super) topic_partition: TopicPartition,
+    compaction: Compaction,
+    pub(super) model: Rc<RefCell<Model>>,
     producers: Rc<RefCell<Vec<Producer>>>,
 }
 
@@ -94,6 +106,8 @@ struct World {
     coverage: Coverage,
     /// Batches that went into the journal.
     journaled: Rc<Cell<usize>>,
+    /// Compactions and the bytes they took away.
+    cleaned: Rc<Cell<(usize, u64)>>,
 }
 
 /// Runs all incarnations of a seed.
@@ -106,6 +120,7 @@ pub(crate) fn run_seed(seed: u64, sabotage: Sabotage) -> Result<Coverage, String
         logs = world.recover(end)?;
     }
     world.coverage.journaled = world.journaled.get();
+    (world.coverage.cleanings, world.coverage.cleaned_bytes) = world.cleaned.get();
     Ok(world.coverage)
 }
 
@@ -123,7 +138,8 @@ impl World {
             retention_ms: None,
             ..LogConfig::default()
         };
-        let partitions = (0..LOGS).map(|index| Partition::new(index, &mut prng)).collect();
+        let compaction = draw_compaction(&mut prng);
+        let partitions = (0..LOGS).map(|index| Partition::new(index, compaction, &mut prng)).collect();
         let journal = draw_journal(&mut prng);
         let (violation, coverage) = (Rc::default(), Coverage::default());
         let (now, logs_created) = (START, LOGS);
@@ -140,7 +156,18 @@ impl World {
             violation,
             coverage,
             journaled: Rc::default(),
+            cleaned: Rc::default(),
         }
+        .with_compaction(compaction)
+    }
+
+    fn with_compaction(mut self, compaction: Compaction) -> Self {
+        self.config.cleanup_policy.compact = compaction != Compaction::Never;
+        self.config.cleanup_policy.delete = compaction == Compaction::Never;
+        if compaction == Compaction::DropsTombstones {
+            self.config.delete_retention_ms = 0;
+        }
+        self
     }
 
     fn env(&mut self) -> LogEnv<SabotagedDisk> {
@@ -154,6 +181,7 @@ impl World {
         let env = self.env();
         let created = block_on(async {
             let dir = LogDir::open(env, dir_path()).await?;
+            dir.load_cleaned_ends().await?;
             let mut logs = Vec::new();
             for partition in &self.partitions {
                 let tp = partition.topic_partition.clone();
@@ -212,6 +240,9 @@ impl World {
         let journal = dir.journal();
         for (log, partition) in logs.iter().zip(self.partitions.clone()) {
             self.spawn_tasks(&mut simulation, log, &partition, &stop, journal.as_ref());
+            if partition.compaction != Compaction::Never {
+                self.spawn_cleaner(&mut simulation, dir, log, &stop);
+            }
         }
         self.spawn_checkpointer(&mut simulation, dir, logs, &stop);
         if let Some(journal) = journal {
@@ -362,6 +393,41 @@ impl World {
         });
     }
 
+    fn spawn_cleaner(
+        &mut self,
+        simulation: &mut Simulation,
+        dir: &Rc<LogDir<SabotagedDisk>>,
+        log: &Log<SabotagedDisk>,
+        stop: &Rc<Cell<bool>>,
+    ) {
+        let cleaner = Cleaner {
+            dir: dir.clone(),
+            log: log.clone(),
+            prng: Prng::new(self.prng.next_u64()),
+            stop: stop.clone(),
+            clock: simulation.clock(),
+            cleaned: self.cleaned.clone(),
+        };
+        simulation.spawn(cleaner.run());
+    }
+
+    /// Notes what a cut short compaction has left, and may lose it.
+    fn note_leftovers(&mut self) {
+        for partition in &self.partitions {
+            let dir = dir_path().join(partition.topic_partition.dir_name());
+            let Ok(entries) = block_on(self.disk.inner.list(&dir)) else { continue };
+            let has = |suffix: &str| entries.iter().any(|entry| entry.name.ends_with(suffix));
+            self.coverage.cleanings_cut_short += usize::from(has(".cleaned"));
+            self.coverage.swaps_cut_short += usize::from(has(".swap") && !has(".cleaned"));
+            if self.sabotage == Sabotage::LoseSwaps {
+                for entry in entries.iter().filter(|entry| entry.name.ends_with(".swap")) {
+                    block_on(self.disk.inner.remove_file(&dir.join(&entry.name)))
+                        .expect("it was just listed");
+                }
+            }
+        }
+    }
+
     /// Writes the checkpoint files now and then.
     fn spawn_checkpointer(
         &mut self,
@@ -456,6 +522,7 @@ impl World {
         };
         self.disk.inner.set_plan(FaultPlan { turns_max: 1, ..FaultPlan::default() });
         self.lose(crash);
+        self.note_leftovers();
         if self.prng.chance(1, 4) && end != End::CleanStop {
             self.damage_hints();
         }
@@ -520,6 +587,7 @@ impl World {
         }
         let opened = block_on(async {
             let dir = LogDir::open(env, dir_path()).await?;
+            dir.load_cleaned_ends().await?;
             let mut logs = Vec::new();
             for partition in &self.partitions {
                 let tp = partition.topic_partition.clone();
@@ -591,10 +659,20 @@ fn draw_journal(prng: &mut Prng) -> Option<JournalConfig> {
     prng.chance(2, 3).then_some(journal)
 }
 
+/// Two of five worlds are compacted.
+fn draw_compaction(prng: &mut Prng) -> Compaction {
+    match prng.below(5) {
+        0 => Compaction::KeepsTombstones,
+        1 => Compaction::DropsTombstones,
+        _ => Compaction::Never,
+    }
+}
+
 impl Partition {
-    fn new(index: usize, prng: &mut Prng) -> Self {
+    fn new(index: usize, compaction: Compaction, prng: &mut Prng) -> Self {
         let topic = TopicName::new("sim").expect("a legal name");
         let partition = Self {
+            compaction,
             topic_partition: TopicPartition { topic, partition: index as i32 },
             model: Rc::default(),
             producers: Rc::default(),
@@ -605,7 +683,7 @@ impl Partition {
 
     /// Begins again with other producers, who know nothing of what was sent before.
     fn renew(&self, log: usize, prng: &mut Prng) {
-        let mut model = Model::default();
+        let mut model = Model { compaction: self.compaction, ..Model::default() };
         let kinds = [(Acks::All, true), (Acks::All, true), (Acks::One, true), (Acks::One, false)];
         let producers = (0..PRODUCERS_PER_LOG).map(|producer| {
             let (acks, is_idempotent) = kinds[prng.below(kinds.len() as u64) as usize];
@@ -752,6 +830,9 @@ async fn read_somewhere(
     let max_bytes = [1, 1_000, 50_000][prng.below(3) as usize];
     // The disk may refuse a read; that breaks no promise.
     let Ok(read) = log.read(from, end, max_bytes, true).await else { return Ok(()) };
+    if partition.compaction != Compaction::Never {
+        return partition.model.borrow().check_read(from, &read.chunks.concat().into());
+    }
     let found = partition.model.borrow().parse(&read.chunks.concat().into())?;
     match found.first() {
         Some((_, header)) if header.base_offset <= from && from < header.next_offset() => Ok(()),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use corelog::log::{AppendInfo, Log};
 use corelog::record::batch::{BatchHeader, Batches, crc_matches};
 use corelog::record::builder::{BatchBuilder, BatchFields};
-use corelog::record::records::RecordIter;
+use corelog::record::records::{HeaderRef, Record, RecordIter};
 use corelog::types::{Offset, Prng, Timestamp};
 
 use super::sabotage::SabotagedDisk;
@@ -18,6 +18,18 @@ pub(crate) struct BatchId {
     pub(crate) number: u64,
 }
 
+/// What the cleaner may take from a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Compaction {
+    /// The log is not compacted.
+    #[default]
+    Never,
+    /// Records that a later one replaces; tombstones stay.
+    KeepsTombstones,
+    /// Tombstones go with the next cleaning.
+    DropsTombstones,
+}
+
 /// When an acknowledgement may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acks {
@@ -27,6 +39,9 @@ pub(crate) enum Acks {
     All,
 }
 
+/// Keys of a log that is compacted: few, so that most records are replaced by later ones.
+const KEYS: u64 = 12;
+
 /// The contents of a batch follow from its id and seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content {
@@ -34,34 +49,69 @@ pub(crate) struct Content {
     pub(crate) records: i32,
     pub(crate) value_len: usize,
     pub(crate) timestamp: Timestamp,
+    /// Draws keys that other batches have as well, and tombstones; without it every key is there once.
+    shared_keys: Option<u64>,
 }
 
 impl Content {
-    pub(crate) fn draw(id: BatchId, prng: &mut Prng, timestamp: Timestamp) -> Self {
+    pub(crate) fn draw(id: BatchId, prng: &mut Prng, timestamp: Timestamp, shares_keys: bool) -> Self {
         let records = 1 + prng.below(3) as i32;
         // Equal sizes make it likely that a stale batch fits where another one was.
         let value_len = [20, 20, 20, 300, 3_000][prng.below(5) as usize];
-        Self { id, records, value_len, timestamp }
+        let shared_keys = shares_keys.then(|| prng.next_u64());
+        Self { id, records, value_len, timestamp, shared_keys }
     }
 
     /// The batch as its producer sends it.
     pub(crate) fn build(&self, fields: BatchFields) -> Bytes {
         let mut builder = BatchBuilder::new(fields);
         for index in 0..self.records {
-            let timestamp = Timestamp(self.timestamp.0 + i64::from(index));
-            builder.append(timestamp, Some(&self.key(index)), Some(&self.value()), &[]);
+            let name = self.name(index);
+            let headers = [HeaderRef { key: b"name", value: Some(&name) }];
+            builder.append(
+                self.timestamp_of(index),
+                Some(&self.key(index)),
+                self.value(index).as_deref(),
+                &headers,
+            );
         }
         builder.build()
     }
 
-    fn key(&self, index: i32) -> Vec<u8> {
+    /// Tells a record from all others, whatever its key.
+    fn name(&self, index: i32) -> Vec<u8> {
         format!("{}/{}/{index}", self.id.producer, self.id.number).into_bytes()
     }
 
-    fn value(&self) -> Vec<u8> {
+    pub(crate) fn key(&self, index: i32) -> Vec<u8> {
+        match self.shared_keys {
+            None => self.name(index),
+            Some(seed) => format!("key-{}", Prng::new(seed + index as u64).below(KEYS)).into_bytes(),
+        }
+    }
+
+    pub(crate) fn is_tombstone(&self, index: i32) -> bool {
+        self.shared_keys.is_some_and(|seed| Prng::new(!(seed + index as u64)).chance(1, 8))
+    }
+
+    fn value(&self, index: i32) -> Option<Vec<u8>> {
+        if self.is_tombstone(index) {
+            return None;
+        }
         let mut value = vec![0; self.value_len];
         Prng::new(self.id.number).fill(&mut value);
-        value
+        Some(value)
+    }
+
+    fn timestamp_of(&self, index: i32) -> Timestamp {
+        Timestamp(self.timestamp.0 + i64::from(index))
+    }
+
+    /// Whether `record` is the one that was sent at `index`.
+    pub(crate) fn is_record(&self, index: i32, record: &Record) -> bool {
+        record.key.as_deref() == Some(&self.key(index)[..])
+            && record.value.as_deref() == self.value(index).as_deref()
+            && record.timestamp == self.timestamp_of(index)
     }
 
     /// Whether `batch` holds these records.
@@ -70,11 +120,7 @@ impl Content {
         let records: Result<Vec<_>, _> = records.collect();
         let Ok(records) = records else { return false };
         records.len() == self.records as usize
-            && records.iter().zip(0..).all(|(record, index)| {
-                record.key.as_deref() == Some(&self.key(index)[..])
-                    && record.value.as_deref() == Some(&self.value()[..])
-                    && record.timestamp == Timestamp(self.timestamp.0 + i64::from(index))
-            })
+            && records.iter().zip(0..).all(|(record, index)| self.is_record(index, record))
     }
 }
 
@@ -82,12 +128,14 @@ impl Content {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     /// Everything that was ever sent.
-    sent: HashMap<BatchId, Content>,
+    pub(super) sent: HashMap<BatchId, Content>,
     /// Producers whose batches must be there once and in order.
-    strict: HashSet<usize>,
-    acknowledged: BTreeMap<BatchId, (Acks, AppendInfo)>,
+    pub(super) strict: HashSet<usize>,
+    pub(super) acknowledged: BTreeMap<BatchId, (Acks, AppendInfo)>,
     /// Records below may be gone.
-    deleted_below: Offset,
+    pub(super) deleted_below: Offset,
+    /// Records may be gone that a later one with the same key replaces.
+    pub(crate) compaction: Compaction,
     /// For the coverage: answers given, and those to repetitions.
     pub(crate) acknowledgements: usize,
     pub(crate) duplicates: usize,
@@ -131,6 +179,11 @@ impl Model {
         let (synced_end, written_end) = (log.synced_end_offset(), log.written_end_offset());
         if written_end != end || end < synced_end {
             return Err(format!("recovered to {end}, but written to {written_end}, synced to {synced_end}"));
+        }
+        if self.compaction != Compaction::Never {
+            self.check_compacted(log, prng).await?;
+            (self.written_end, self.synced_end) = (end, synced_end);
+            return Ok(());
         }
         let found = self.read_all(log).await?;
         for (id, (acks, info)) in &self.acknowledged {
@@ -256,10 +309,15 @@ impl Model {
 }
 
 fn id_of(batch: &Bytes) -> Option<BatchId> {
-    let record = RecordIter::new(batch).ok()?.next()?.ok()?;
-    let key = String::from_utf8(record.key?.to_vec()).ok()?;
-    let mut parts = key.split('/');
+    Some(name_of(&RecordIter::new(batch).ok()?.next()?.ok()?)?.0)
+}
+
+/// The batch that a record was sent in, and its index there.
+pub(super) fn name_of(record: &Record) -> Option<(BatchId, i32)> {
+    let [header] = &record.headers[..] else { return None };
+    let name = String::from_utf8(header.value.as_ref()?.to_vec()).ok()?;
+    let mut parts = name.split('/');
     let producer = parts.next()?.parse().ok()?;
     let number = parts.next()?.parse().ok()?;
-    Some(BatchId { producer, number })
+    Some((BatchId { producer, number }, parts.next()?.parse().ok()?))
 }

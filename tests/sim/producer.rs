@@ -7,7 +7,7 @@ use corelog::record::batch::BatchHeader;
 use corelog::record::builder::BatchFields;
 use corelog::types::{LeaderEpoch, Prng, ProducerEpoch, ProducerId, Timestamp};
 
-use super::model::{Acks, BatchId, Content, Model};
+use super::model::{Acks, BatchId, Compaction, Content, Model};
 use super::sabotage::{Sabotage, SabotagedDisk};
 
 /// Requests an idempotent producer may have in flight.
@@ -97,7 +97,7 @@ impl Producer {
 
     fn draw(&mut self, model: &mut Model, now: Timestamp) {
         let id = BatchId { producer: self.index, number: self.next_number };
-        let content = Content::draw(id, &mut self.prng, now);
+        let content = Content::draw(id, &mut self.prng, now, model.compaction != Compaction::Never);
         model.send(content);
         self.pending.push_back(Pending { content, base_sequence: self.next_sequence, info: None });
         self.next_number += 1;

@@ -21,6 +21,8 @@ pub(crate) enum Sabotage {
     ForgetProducers,
     /// A producer snapshot is written before the records it stands for are synced.
     SnapshotBeforeSync,
+    /// A start throws compacted segments away whose swap was under way, whatever became of the old ones.
+    LoseSwaps,
 }
 
 /// A disk that can be told to forget truncations.
