@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::broker::BrokerConfig;
-use super::key::DynamicMode;
+use super::key::{DynamicMode, Key};
 use super::keys;
 
 /// Dynamic values by key; one whose key or value is no longer known is kept and has no effect.
@@ -43,6 +43,11 @@ impl BrokerConfig {
         refuse_any(overrides, "These configs belong to parts that this broker does not have", |name| {
             keys::broker_key(name).is_none() && keys::is_future_key(name)
         })?;
+        if scope == DynamicScope::Cluster {
+            let text = "Cannot update these configs at default cluster level, broker id must be specified";
+            let is_per_broker = |key: &Key| key.dynamic == DynamicMode::PerBroker;
+            refuse_any(overrides, text, |name| keys::dynamic_key(name).is_some_and(is_per_broker))?;
+        }
         for (name, value) in overrides {
             let checked = keys::dynamic_key(name).map_or(Ok(()), |key| key.check(value).map(drop));
             checked.map_err(|bad| format!("Invalid value {value} for configuration {name}: {bad}"))?;
@@ -70,7 +75,7 @@ fn refuse_any(
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::{Bounds, Key, Kind, Support};
+    use super::super::key::{Bounds, Kind, Support};
     use super::super::settings::{ConfigFile, Sources};
     use super::super::topic::TopicOverrides;
     use super::*;
@@ -96,6 +101,13 @@ mod tests {
             (all, "leader.replication.throttled.rate", "1000", Ok(())),
             (all, "some.plugin.key", "x", Ok(())),
             (own, "sasl.kerberos.min.time.before.relogin", "58000", Ok(())),
+            (
+                all,
+                "sasl.kerberos.min.time.before.relogin",
+                "58000",
+                Err("Cannot update these configs at default cluster level, broker id must be specified: \
+                     [sasl.kerberos.min.time.before.relogin]"),
+            ),
             (all, "num.partitions", "3", Err("Cannot update these configs dynamically: [num.partitions]")),
             (own, "listeners", "A://:1", Err("Cannot update these configs dynamically: [listeners]")),
             (
@@ -145,7 +157,7 @@ mod tests {
             let found = broker.validate_dynamic(DynamicScope::Broker, &overrides(&[(name, &value)]));
             let refusal = if NEED_A_RESTART.contains(&name) {
                 Some("Cannot update these configs dynamically: ")
-            } else if keys::is_future_key(name) {
+            } else if keys::broker_key(name).is_none() && keys::is_future_key(name) {
                 Some("These configs belong to parts that this broker does not have: ")
             } else {
                 None
@@ -153,7 +165,7 @@ mod tests {
             let expected = refusal.map_or(Ok(()), |text| Err(format!("{text}[{name}]")));
             assert_eq!(found, expected, "{name}={value}");
             if refusal.is_none() {
-                assert_eq!(mode, "cluster-wide", "{name}");
+                assert_eq!(keys::dynamic_key(name).map(|key| key.dynamic.name()), Some(mode), "{name}");
             }
         }
     }

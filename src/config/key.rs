@@ -98,6 +98,8 @@ impl fmt::Display for Bounds {
 pub enum DynamicMode {
     /// Needs a restart.
     ReadOnly,
+    /// Can change for one broker.
+    PerBroker,
     /// Can change for one broker or for all of them.
     ClusterWide,
 }
@@ -107,6 +109,7 @@ impl DynamicMode {
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadOnly => "read-only",
+            Self::PerBroker => "per-broker",
             Self::ClusterWide => "cluster-wide",
         }
     }
@@ -259,6 +262,11 @@ impl Key {
 
     pub(super) const fn nonempty(mut self) -> Self {
         self.nonempty = true;
+        self
+    }
+
+    pub(super) const fn per_broker(mut self) -> Self {
+        self.dynamic = DynamicMode::PerBroker;
         self
     }
 
