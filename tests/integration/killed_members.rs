@@ -261,10 +261,12 @@ impl Group {
         self.members.push(Member::start(&settings, &self.reads));
     }
 
-    /// Kills the first member that owns a partition.
+    /// Kills the first member that owns a partition. In the middle of an eager rebalance nobody does: on a
+    /// busy machine a live member is missed, too, and comes back.
     fn kill_an_owner(&mut self) {
-        let owner = self.members.iter().position(|member| !member.owned().is_empty());
-        self.members.remove(owner.expect("somebody owns a partition"));
+        let owner = || self.members.iter().position(|member| !member.owned().is_empty());
+        let owner = eventually("somebody owns a partition", PATIENCE, owner);
+        self.members.remove(owner);
     }
 
     /// Waits until the members share the partitions as `sizes` says, and nobody's is another's.

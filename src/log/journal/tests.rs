@@ -9,8 +9,9 @@ use crate::log::{
     AppendContext, AppendError, AppendOrigin, BatchToAppend, CheckpointedLog, EnvConfig, Log, LogConfig,
     LogDir, LogEnv, LogError,
 };
-use crate::record::batch::BatchHeader;
+use crate::record::batch::{BatchHeader, Batches};
 use crate::record::builder::{BatchBuilder, BatchFields};
+use crate::record::records::RecordIter;
 use crate::types::{LeaderEpoch, Offset, Prng, Timestamp, TopicName, TopicPartition, Uuid};
 
 use super::{Fate, Journal, JournalConfig};
@@ -94,7 +95,7 @@ async fn assert_readable(log: &TestLog, end: i64) {
     while next < Offset(end) {
         let outcome = log.read(next, Offset(end), 1_500, true).await.unwrap();
         let bytes = outcome.chunks.concat();
-        let whole = crate::record::batch::Batches::new(&bytes).map_while(Result::ok);
+        let whole = Batches::new(&bytes).map_while(Result::ok);
         let before = next;
         for (_, header, batch) in whole {
             assert!(crate::record::batch::crc_matches(batch));
@@ -103,6 +104,21 @@ async fn assert_readable(log: &TestLog, end: i64) {
         }
         assert!(before < next, "a read makes progress");
     }
+}
+
+/// The length of each record's value, from the log's start.
+async fn value_lens(log: &TestLog) -> Vec<usize> {
+    let (mut next, end) = (Offset::ZERO, log.written_end_offset());
+    let mut lens = Vec::new();
+    while next < end {
+        let bytes: bytes::Bytes = log.read(next, end, 1 << 20, true).await.unwrap().chunks.concat().into();
+        for (position, header, batch) in Batches::new(&bytes).map(Result::unwrap) {
+            let records = RecordIter::new(&bytes.slice(position..position + batch.len())).unwrap();
+            lens.extend(records.map(|record| record.unwrap().value.map_or(0, |value| value.len())));
+            next = header.next_offset();
+        }
+    }
+    lens
 }
 
 fn files(disk: &MemoryDisk, dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -327,4 +343,39 @@ fn a_journal_of_another_version_is_refused() {
         let opened = LogDir::open(env, PathBuf::from("/data/shard-00")).await;
         assert!(matches!(opened, Err(LogError::Corrupt { .. })));
     });
+}
+
+#[test]
+fn what_a_failed_flush_left_never_passes_for_what_was_acknowledged_later() {
+    for (seed, failing_op) in (0..8).flat_map(|seed| (1..=24).map(move |op| (seed, op))) {
+        let disk = MemoryDisk::new(seed, FaultPlan::default());
+        block_on(async {
+            let (_dir, logs) = create(&disk, 1, Some(CONFIG)).await;
+            disk.sync_all_names();
+            logs[0].roll(NOW);
+            (0..3).for_each(|_| append(&logs[0], 700));
+            disk.set_plan(FaultPlan { eio_on_op: Some(disk.ops() + failing_op), ..FaultPlan::default() });
+            let _ = logs[0].flush(WriteSync::Data).await;
+            disk.set_plan(FaultPlan::default());
+        });
+        disk.crash(Crash::Process);
+        let acknowledged = block_on(async {
+            let (dir, logs, _) = reopen(&disk, 1, Some(CONFIG)).await;
+            let journal = dir.journal().unwrap();
+            journal.maintain().await.unwrap();
+            for _ in 0..2 {
+                append(&logs[0], 300);
+                if commit_all(&journal, &logs).await != [Fate::Journaled] {
+                    logs[0].flush(WriteSync::Data).await.unwrap();
+                }
+            }
+            value_lens(&logs[0]).await
+        });
+        disk.crash(Crash::Machine);
+        let found = block_on(async {
+            let (_dir, logs, _) = reopen(&disk, 1, Some(CONFIG)).await;
+            value_lens(&logs[0]).await
+        });
+        assert_eq!(found, acknowledged, "disk {seed}, operation {failing_op} fails");
+    }
 }
