@@ -119,7 +119,7 @@ pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError>
     result
 }
 
-/// Ends all writing; what was staged is dropped.
+/// Ends all writing; what was staged is dropped. What is in the journal stays readable from memory.
 ///
 /// What reached the file behind the last promise stays in it, and a start may find it: nobody was promised
 /// that it is gone. To cut it off here would be worse. After a start the journal may take what is appended
