@@ -141,22 +141,14 @@ async fn describe_consumer_group(coordinator: &Connection, group: &str) -> Resul
     let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group_id(group)]);
     retrying(async || {
         let response = coordinator.call(&request).await?;
-        let what = || format!("describe group {group}");
-        let found = response.groups.first().ok_or_else(|| ClientError::Unavailable {
-            what: what(),
-            detail: "the answer names no group".to_owned(),
-        })?;
-        accepted(found.error_code, found.error_message.as_deref(), what)?;
+        let found = only_group(&response.groups, group)?;
+        accepted(found.error_code, found.error_message.as_deref(), || describing(group))?;
         let members = found.members.iter();
         Ok(GroupInfo {
             state: found.group_state.to_string(),
             protocol: found.assignor_name.to_string(),
             members: members
-                .map(|member| MemberInfo {
-                    member_id: member.member_id.to_string(),
-                    client_id: member.client_id.to_string(),
-                    host: member.client_host.to_string(),
-                })
+                .map(|member| member_info(&member.member_id, &member.client_id, &member.client_host))
                 .collect(),
         })
     })
@@ -167,26 +159,35 @@ async fn describe_classic_group(coordinator: &Connection, group: &str) -> Result
     let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
     retrying(async || {
         let response = coordinator.call(&request).await?;
-        let what = || format!("describe group {group}");
-        let found = response.groups.first().ok_or_else(|| ClientError::Unavailable {
-            what: what(),
-            detail: "the answer names no group".to_owned(),
-        })?;
-        accepted(found.error_code, found.error_message.as_deref(), what)?;
+        let found = only_group(&response.groups, group)?;
+        accepted(found.error_code, found.error_message.as_deref(), || describing(group))?;
         let members = found.members.iter();
         Ok(GroupInfo {
             state: found.group_state.to_string(),
             protocol: found.protocol_data.to_string(),
             members: members
-                .map(|member| MemberInfo {
-                    member_id: member.member_id.to_string(),
-                    client_id: member.client_id.to_string(),
-                    host: member.client_host.to_string(),
-                })
+                .map(|member| member_info(&member.member_id, &member.client_id, &member.client_host))
                 .collect(),
         })
     })
     .await
+}
+
+fn describing(group: &str) -> String {
+    format!("describe group {group}")
+}
+
+/// The group that was asked about.
+fn only_group<'a, T>(groups: &'a [T], group: &str) -> Result<&'a T, ClientError> {
+    groups.first().ok_or_else(|| ClientError::Unavailable {
+        what: describing(group),
+        detail: "the answer names no group".to_owned(),
+    })
+}
+
+fn member_info(member_id: &StrBytes, client_id: &StrBytes, host: &StrBytes) -> MemberInfo {
+    let (member_id, client_id) = (member_id.to_string(), client_id.to_string());
+    MemberInfo { member_id, client_id, host: host.to_string() }
 }
 
 /// An offset that a group has committed, and what its broker knows of the rest.
