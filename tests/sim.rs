@@ -20,6 +20,8 @@ mod model;
 mod producer;
 #[path = "sim/sabotage.rs"]
 mod sabotage;
+#[path = "sim/tasks.rs"]
+mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
