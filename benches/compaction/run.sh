@@ -33,7 +33,7 @@ produce() {
   pass "$1: $(grep -oE '"p99": [0-9.]+' "$raw/$1.json")"
 }
 
-describe_host | grep -v 'Apache Kafka' > "$results/host.txt"
+describe_host > "$results/host.txt"
 for round in $(seq "$ROUNDS"); do
   rm -rf "$DATA"
   start_broker corelog "$DATA"
@@ -53,15 +53,7 @@ for round in $(seq "$ROUNDS"); do
   stop_broker
 done
 rm -rf "$DATA"
-{
-  echo "# Compaction beside producers"
-  echo
-  cat "$results/host.txt"
-  echo "- command: ROUNDS=$ROUNDS GIB=$GIB SECONDS_EACH=$SECONDS_EACH RATE=$RATE benches/compaction/run.sh"
-  echo "- one partition of $GIB GiB, records of 1,000 bytes, half of the keys twice; producers of another topic beside it"
-  echo
-  python3 "$(dirname "$0")/table.py" "$raw"
-} > "$results/README.md"
-rm "$results/host.txt"
-cat "$results/README.md"
+corelog_page "Compaction beside producers" \
+  "command: ROUNDS=$ROUNDS GIB=$GIB SECONDS_EACH=$SECONDS_EACH RATE=$RATE benches/compaction/run.sh" \
+  "one partition of $GIB GiB, records of 1,000 bytes, half of the keys twice; producers of another topic beside it"
 finish

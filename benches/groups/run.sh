@@ -90,19 +90,11 @@ offsets() {
   done
 }
 
-describe_host | grep -v 'Apache Kafka' > "$results/host.txt"
+describe_host > "$results/host.txt"
 for part in $PARTS; do "$part"; done
 stop_broker
 rm -rf "$DATA"
-{
-  echo "# Groups under load"
-  echo
-  cat "$results/host.txt"
-  echo "- command: ROUNDS=$ROUNDS MEMBERS=$MEMBERS SECONDS_EACH=$SECONDS_EACH RATE=$RATE GROUPS_COUNT=$GROUPS_COUNT benches/groups/run.sh"
-  echo "- members are benches/groups/wire.py, one process of Python on the same machine"
-  echo
-  python3 "$(dirname "$0")/table.py" "$raw"
-} > "$results/README.md"
-rm "$results/host.txt"
-cat "$results/README.md"
+corelog_page "Groups under load" \
+  "command: ROUNDS=$ROUNDS MEMBERS=$MEMBERS SECONDS_EACH=$SECONDS_EACH RATE=$RATE GROUPS_COUNT=$GROUPS_COUNT benches/groups/run.sh" \
+  "members are benches/groups/wire.py, one process of Python on the same machine"
 finish

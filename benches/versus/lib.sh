@@ -80,3 +80,19 @@ results_folder() {
   mkdir -p "$folder"
   echo "$folder"
 }
+
+# corelog_page TITLE FACT...: writes $results/README.md of a bench of Corelog alone: where it ran (noted in
+# $results/host.txt when it began), the facts, and the table that table.py beside the script makes of $raw; prints it.
+corelog_page() {
+  local title=$1 fact; shift
+  {
+    echo "# $title"
+    echo
+    grep -v 'Apache Kafka' "$results/host.txt"
+    for fact in "$@"; do echo "- $fact"; done
+    echo
+    python3 "$(dirname "$0")/table.py" "$raw"
+  } > "$results/README.md"
+  rm "$results/host.txt"
+  cat "$results/README.md"
+}
