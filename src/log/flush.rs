@@ -86,6 +86,26 @@ pub(super) async fn flush<D: Disk>(
     result.map(|()| flush.outcome())
 }
 
+/// Writes what is durable in the journal into the segment. Nobody waits for it: what is gathered meanwhile
+/// goes to the journal as before. What a flush has to do first, a flush does.
+pub(super) async fn store<D: Disk>(core: &Core<D>, want: WriteSync) -> Result<(), LogError> {
+    let mut guard = FlushGuard::begin(core)?;
+    let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
+    let is_plain = {
+        let state = core.state.borrow();
+        state.open.len() == 1 && state.written_end_offset == state.synced_end_offset
+    };
+    let result = match is_plain {
+        true => flush.write_front(Extent::Readable, want, false).await.map(drop),
+        false => flush.run(WriteSync::Data, false).await,
+    };
+    if let Err(error) = &result {
+        give_up(core, error);
+    }
+    guard.end();
+    result
+}
+
 /// Whether [`trim`] would change anything: a quiet log whose file goes on with zeros.
 pub(super) fn wants_trim<D: Disk>(core: &Core<D>) -> bool {
     let state = core.state.borrow();
@@ -134,6 +154,15 @@ fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
     state.staged_end_offset = state.written_end_offset;
 }
 
+/// How much of the first open segment is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All that is staged.
+    Staged,
+    /// What may be read: what the journal has. The rest goes on gathering.
+    Readable,
+}
+
 /// The state of one flush.
 struct Flush<'a, D: Disk> {
     core: &'a Core<D>,
@@ -163,10 +192,10 @@ impl<D: Disk> Flush<'_, D> {
         let want = self.effective_sync(want);
         let closing = self.core.state.borrow().open.len() - 1;
         for _ in 0..closing {
-            self.write_front(WriteSync::None, false).await?;
+            self.write_front(Extent::Staged, WriteSync::None, false).await?;
             self.close_front().await?;
         }
-        let capture = self.write_front(want, checkpoint).await?;
+        let capture = self.write_front(Extent::Staged, want, checkpoint).await?;
         self.write_epochs().await?;
         if let Some(capture) = capture {
             self.write_checkpoint(capture).await?;
@@ -192,7 +221,12 @@ impl<D: Disk> Flush<'_, D> {
     }
 
     /// Writes what is staged in the first open segment.
-    async fn write_front(&mut self, want: WriteSync, checkpoint: bool) -> Result<Option<Capture>, LogError> {
+    async fn write_front(
+        &mut self,
+        extent: Extent,
+        want: WriteSync,
+        checkpoint: bool,
+    ) -> Result<Option<Capture>, LogError> {
         if self.is_front_done(want) {
             return Ok(self.capture(checkpoint));
         }
@@ -201,7 +235,7 @@ impl<D: Disk> Flush<'_, D> {
         self.supply_missing(&file).await?;
         // From here to the end of `freeze`, nothing is awaited: the capture belongs to the frozen end.
         let capture = self.capture(checkpoint);
-        let work = self.freeze_front();
+        let work = self.freeze_front(extent);
         // A single write may carry the sync; several, or earlier ones, need one of the file.
         let is_direct = want == WriteSync::Data && work.chunks.len() == 1 && !work.had_unsynced;
         let sync = if is_direct { WriteSync::Data } else { WriteSync::None };
@@ -301,15 +335,23 @@ impl<D: Disk> Flush<'_, D> {
         Ok(())
     }
 
-    fn freeze_front(&self) -> FrontWork<<D::Buf as DiskBuf>::Shared> {
+    fn freeze_front(&self, extent: Extent) -> FrontWork<<D::Buf as DiskBuf>::Shared> {
         let mut state = self.core.state.borrow_mut();
         state.is_clean = false;
+        let written_end_offset = state.written_end_offset;
         let segment = state.open_front();
         let had_unsynced = std::mem::replace(&mut segment.has_unsynced, true);
-        let chunks = segment.tail.freeze(self.core.env.disk());
-        segment.frozen_len = segment.tail.end();
+        let (end, end_offset) = match extent {
+            Extent::Staged => (segment.tail.end(), segment.staged_end_offset),
+            Extent::Readable => (segment.readable_len, written_end_offset),
+        };
+        let chunks = match extent {
+            Extent::Readable if end == segment.written_len => Vec::new(),
+            Extent::Staged | Extent::Readable => segment.tail.freeze(self.core.env.disk(), end),
+        };
+        segment.frozen_len = segment.frozen_len.max(end);
         segment.in_flight = chunks.iter().map(|chunk| (chunk.position, chunk.bytes.clone())).collect();
-        FrontWork { chunks, end_offset: segment.staged_end_offset, end: segment.tail.end(), had_unsynced }
+        FrontWork { chunks, end_offset, end, had_unsynced }
     }
 
     /// Makes the name of the first open segment's file durable.

@@ -443,6 +443,12 @@ impl<D: Disk> Log<D> {
         super::flush::flush(&self.core, want, false).await
     }
 
+    /// Writes what the journal has into the segment, and with [`WriteSync::Data`] makes it durable there.
+    /// Appends and the journal go on meanwhile. Counts as a flush; see [`Log::flush`].
+    pub async fn store(&self, want: WriteSync) -> Result<(), LogError> {
+        super::flush::store(&self.core, want).await
+    }
+
     /// Whether [`Log::prepare`] would make the next synced flushes cheaper.
     pub fn wants_preparation(&self) -> bool {
         prepare::wants_preparation(&self.core)

@@ -1,9 +1,10 @@
 //! Preparing: zeros written ahead of a segment that is busy with synced appends.
 //!
 //! A synced write that extends a file makes the file system write its own metadata as well, and wait for it:
-//! measured on ext4, twice the CPU of a synced write over blocks that are there. So a segment that is written
-//! with syncs is extended ahead in steps, off the way of acknowledgements. What this costs is device writes:
-//! such bytes are written twice, first as zeros.
+//! measured on ext4, twice the CPU of a synced write over blocks that are there. So a segment that is
+//! written with syncs is extended ahead in steps, off the way of acknowledgements. What this costs is device
+//! writes: such bytes are written twice, first as zeros. Beside a journal it does not pay: few writes of a
+//! segment are synced then.
 //!
 //! Nothing depends on it: a synced write is durable with or without prepared blocks. A close or roll cuts
 //! the file to its exact length, and recovery takes zeros behind the last batch for the end of the log.

@@ -7,10 +7,10 @@
 //!                                         | block again ..| block | block |
 //! ```
 //!
-//! A flush freezes the chunks there are, pads the last block with zeros and writes them; what is appended
-//! meanwhile goes into a new chunk that repeats the partial last block. So no two writes in flight overlap
-//! and a block on disk only ever gains bytes. Within one flush, a chunk ends where the next begins, on a
-//! block boundary; a batch may lie across.
+//! A flush freezes the chunks there are, or the front of them, pads the last block with zeros and writes
+//! them; what is appended meanwhile goes into a new chunk that repeats the partial last block. So no two
+//! writes in flight overlap and a block on disk only ever gains bytes. Within one flush, a chunk ends where
+//! the next begins, on a block boundary; a batch may lie across.
 
 use std::collections::VecDeque;
 
@@ -194,21 +194,42 @@ impl<B: DiskBuf> Tail<B> {
         chunk.missing = 0;
     }
 
-    /// Ends the gathering: what is to be written, in order.
-    pub(super) fn freeze<D: Disk<Buf = B>>(&mut self, disk: &D) -> Vec<FrozenChunk<B::Shared>> {
+    /// Ends the gathering of the bytes before `upto`: what is to be written, in order.
+    pub(super) fn freeze<D: Disk<Buf = B>>(&mut self, disk: &D, upto: u64) -> Vec<FrozenChunk<B::Shared>> {
+        assert!(upto <= self.end, "bytes up to {upto} of {}", self.end);
         assert!(self.missing().is_none(), "the repeated bytes were supplied");
-        let staged: usize = self.chunks.iter().map(|chunk| chunk.filled).sum();
+        let whole = self.chunks.partition_point(|chunk| chunk.end() <= upto);
+        let mut front: Vec<_> = self.chunks.drain(..whole).collect();
+        if self.chunks.front().is_some_and(|chunk| chunk.position < upto) {
+            front.extend(self.split_first(disk, upto));
+        }
+        let staged: usize = front.iter().map(|chunk| chunk.filled).sum();
         self.capacity_hint = staged.min(CHUNK_MAX);
-        if let Some(last) = self.chunks.back() {
+        self.last_block.clear();
+        if let Some(last) = front.last().filter(|_| self.chunks.is_empty()) {
             let partial = (self.end - align_down(self.end)) as usize;
-            self.last_block.clear();
             self.last_block.extend_from_slice(&last.buf.as_slice()[last.filled - partial..last.filled]);
         }
-        let frozen: Vec<_> = self.chunks.drain(..).map(|chunk| chunk.freeze(disk)).collect();
+        let frozen: Vec<_> = front.into_iter().map(|chunk| chunk.freeze(disk)).collect();
         for pair in frozen.windows(2) {
             assert_eq!(pair[0].position + pair[0].bytes.len() as u64, pair[1].position, "chunks adjoin");
         }
         frozen
+    }
+
+    /// Takes the front of the first chunk, up to `upto`. What stays repeats the block that `upto` is in.
+    fn split_first<D: Disk<Buf = B>>(&mut self, disk: &D, upto: u64) -> Option<Chunk<B>> {
+        let mut first = self.chunks.pop_front()?;
+        let position = align_down(upto);
+        let kept = (position - first.position) as usize;
+        let filled = first.filled - kept;
+        // As large as before if it is the one that is filled, or else appends would find it full.
+        let capacity = if self.chunks.is_empty() { first.buf.as_slice().len() } else { filled };
+        let mut buf = disk.alloc(align_up(capacity as u64) as usize);
+        buf.as_mut_slice()[..filled].copy_from_slice(&first.buf.as_slice()[kept..first.filled]);
+        self.chunks.push_front(Chunk { position, buf, filled, missing: 0 });
+        first.filled = (upto - first.position) as usize;
+        Some(first)
     }
 
     /// Lets go of the copy of the last block.
@@ -221,6 +242,11 @@ impl<B: DiskBuf> Tail<B> {
 }
 
 impl<B: DiskBuf> Chunk<B> {
+    /// Where its bytes end in the segment.
+    fn end(&self) -> u64 {
+        self.position + self.filled as u64
+    }
+
     fn freeze<D: Disk<Buf = B>>(mut self, disk: &D) -> FrozenChunk<B::Shared> {
         let padded = align_up(self.filled as u64) as usize;
         let mut charge = self.buf.as_slice().len();
@@ -251,7 +277,7 @@ mod tests {
             let mut prng = Prng::new(seed);
             let disk = MemoryDisk::new(seed, FaultPlan::default());
             let mut tail = Tail::new(0);
-            let (mut expected, mut file) = (Vec::new(), Vec::new());
+            let (mut expected, mut file, mut written) = (Vec::new(), Vec::new(), 0);
             for _ in 0..20 {
                 let bound = [10, 5_000, 40_000][prng.below(3) as usize];
                 let mut piece = vec![0; prng.below(bound) as usize];
@@ -269,11 +295,15 @@ mod tests {
                 let mut copy = vec![0; piece.len() - start];
                 tail.copy(tail.end() - copy.len() as u64, &mut copy);
                 assert!(copy == piece[start..]);
-                if prng.chance(1, 3) {
-                    write(&mut file, &mut tail, &disk);
-                    assert_eq!(file.len(), align_up(expected.len() as u64) as usize);
-                    assert!(file[..expected.len()] == expected);
-                    assert!(file[expected.len()..].iter().all(|byte| *byte == 0));
+                if prng.chance(1, 2) {
+                    let left = tail.end() - written;
+                    let upto = if prng.chance(1, 2) { tail.end() } else { written + prng.below(left + 1) };
+                    write(&mut file, &mut tail, &disk, upto);
+                    let len = upto as usize;
+                    assert!(file.len() <= align_up(upto) as usize);
+                    assert!(file[..len] == expected[..len]);
+                    assert!(file[len..].iter().all(|byte| *byte == 0));
+                    written = upto;
                 }
                 if prng.chance(1, 5) {
                     tail.release();
@@ -282,12 +312,17 @@ mod tests {
         }
     }
 
-    fn write(file: &mut Vec<u8>, tail: &mut Tail<crate::disk::memory::MemoryBuf>, disk: &MemoryDisk) {
+    fn write(
+        file: &mut Vec<u8>,
+        tail: &mut Tail<crate::disk::memory::MemoryBuf>,
+        disk: &MemoryDisk,
+        upto: u64,
+    ) {
         if let Some((position, len)) = tail.missing() {
             let known = file[position as usize..position as usize + len].to_vec();
             tail.supply(&known);
         }
-        for chunk in tail.freeze(disk) {
+        for chunk in tail.freeze(disk, upto) {
             let position = chunk.position as usize;
             file.resize(file.len().max(position + chunk.shared.len()), 0);
             file[position..position + chunk.shared.len()].copy_from_slice(&chunk.shared);

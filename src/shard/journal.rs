@@ -5,9 +5,9 @@
 //! queued: while a frame is in flight, the next appends of all partitions gather. An idle directory has no
 //! task and no timer.
 //!
-//! Segments are written from memory, [`STORES_MAX`] partitions side by side: those with long runs, those
-//! that keep the oldest journal file from being used again, and those that waited for
-//! `corelog.journal.segment.delay.ms`.
+//! Segments are written from memory, [`STORES_MAX`] partitions side by side: those with long runs, without a
+//! sync; and with one those that keep the oldest journal file from being used again, and those that waited
+//! for `corelog.journal.segment.delay.ms`. So a busy partition costs few large writes and hardly any sync.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,8 +26,8 @@ use crate::rt::{task, time};
 /// A journal consists of this many files at most.
 const FILES: u64 = 8;
 /// A partition with so much that is not in its segment has it written: a run that costs the device little
-/// more than its bytes.
-const RUN_BYTES: u64 = 256 << 10;
+/// more than its bytes. Less than the largest write, as the next appends come before it begins.
+const RUN_BYTES: u64 = 768 << 10;
 /// Partitions whose segments are written side by side.
 const STORES_MAX: usize = 16;
 
@@ -39,9 +39,12 @@ pub(super) struct JournalDriver {
     /// Partitions whose runs are long.
     long: RefCell<Vec<Rc<Partition>>>,
     is_committing: Cell<bool>,
+    /// Long runs are written.
+    is_writing: Cell<bool>,
+    /// Segments are made durable.
     is_storing: Cell<bool>,
     is_maintaining: Cell<bool>,
-    /// Notified when one of the three ends.
+    /// Notified when one of the four ends.
     ended: Notify,
 }
 
@@ -52,6 +55,7 @@ impl JournalDriver {
             queued: RefCell::default(),
             long: RefCell::default(),
             is_committing: Cell::new(false),
+            is_writing: Cell::new(false),
             is_storing: Cell::new(false),
             is_maintaining: Cell::new(false),
             ended: Notify::new(),
@@ -69,9 +73,18 @@ impl JournalDriver {
         self.ended.notify_all();
     }
 
+    /// Whether segments are written for this reason.
+    fn is_busy_with(&self, want: WriteSync) -> &Cell<bool> {
+        match want {
+            WriteSync::None => &self.is_writing,
+            WriteSync::Data => &self.is_storing,
+        }
+    }
+
     /// Waits until nobody works on the journal.
     async fn idle(&self) {
-        while self.is_committing.get() || self.is_storing.get() || self.is_maintaining.get() {
+        let work = [&self.is_committing, &self.is_writing, &self.is_storing, &self.is_maintaining];
+        while work.iter().any(|is_busy| is_busy.get()) {
             self.ended.wait().await;
         }
     }
@@ -183,10 +196,11 @@ impl Shard {
             let (shard, own) = (Rc::clone(self), Rc::clone(own));
             task::spawn(async move { shard.maintain_journal(&own).await }).detach();
         }
+        if !driver.is_writing.get() {
+            self.store_all(own, driver.long.take(), WriteSync::None);
+        }
         if !driver.is_storing.get() {
-            let mut due = driver.long.take();
-            due.extend(self.pressing(driver));
-            self.store_all(own, due);
+            self.store_all(own, self.pressing(driver), WriteSync::Data);
         }
     }
 
@@ -212,9 +226,9 @@ impl Shard {
     }
 
     /// Writes what partitions have in the journal into their segments, in a task of its own.
-    fn store_all(self: &Rc<Self>, own: &Rc<OwnDir>, due: Vec<Rc<Partition>>) {
+    fn store_all(self: &Rc<Self>, own: &Rc<OwnDir>, due: Vec<Rc<Partition>>, want: WriteSync) {
         let driver = own.journal.get().expect("the directory has a journal");
-        if due.is_empty() || driver.is_storing.replace(true) {
+        if due.is_empty() || driver.is_busy_with(want).replace(true) {
             return;
         }
         let (shard, own) = (Rc::clone(self), Rc::clone(own));
@@ -225,28 +239,31 @@ impl Shard {
                 let slot = slots.acquire(1).await;
                 let shard = Rc::clone(&shard);
                 task::spawn(async move {
-                    shard.store(&partition).await;
+                    shard.store(&partition, want).await;
                     drop(slot);
                 })
                 .detach();
                 task::yield_if_needed().await;
             }
             slots.acquire(STORES_MAX).await;
-            driver.end(&driver.is_storing);
+            driver.end(driver.is_busy_with(want));
             shard.keep_journal(&own);
         })
         .detach();
     }
 
-    async fn store(self: &Rc<Self>, partition: &Rc<Partition>) {
+    async fn store(self: &Rc<Self>, partition: &Rc<Partition>, want: WriteSync) {
         // A flush that runs stores it.
         if !partition.log.has_unstored() || !partition.begin_flushing() {
             return;
         }
         let unchecked_before = partition.log.bytes_since_checkpoint();
-        let stored = partition.log.flush(WriteSync::Data).await;
-        self.after_flush(partition, stored.map(drop));
+        let stored = partition.log.store(want).await;
+        self.after_flush(partition, stored);
         self.count_unchecked(partition.log.bytes_since_checkpoint().saturating_sub(unchecked_before));
+        if want == WriteSync::Data {
+            partition.unstored_since.set(None);
+        }
         self.end_flushing(partition);
     }
 
@@ -262,7 +279,7 @@ impl Shard {
         let dirs: Vec<_> = self.dirs.borrow().clone();
         for own in dirs {
             let due: Vec<_> = partitions.iter().filter(|of| of.dir.id == own.id).cloned().collect();
-            self.store_all(&own, due);
+            self.store_all(&own, due, WriteSync::Data);
         }
     }
 

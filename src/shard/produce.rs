@@ -220,7 +220,8 @@ impl Shard {
                 return;
             }
             self.count_unchecked(partition.log.bytes_since_checkpoint().saturating_sub(unchecked_before));
-            if want == WriteSync::Data && partition.log.wants_preparation() {
+            let is_alone = partition.dir.journal.get().is_none();
+            if want == WriteSync::Data && is_alone && partition.log.wants_preparation() {
                 let prepared = partition.log.prepare().await;
                 if !self.after_flush(partition, prepared) {
                     return;

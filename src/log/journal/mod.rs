@@ -4,11 +4,12 @@
 //! own journal when it extends a file. With a thousand partitions of a kilobyte each that is a thousand of
 //! both. So small appends of all partitions of a directory are written together, as a *frame*, into files
 //! that were filled with zeros before and are used again and again; they count as synced from then on.
-//! Their segments are written later, in large runs, from the tail buffers.
+//! Their segments are written later, in large runs, from the tail buffers, and synced later still, when the
+//! journal needs its space back: until then a run that a crash destroys is in the journal as well.
 //!
 //! ```text
-//!   append -> tail buffer --(frame, synced)--> journal file      acknowledged
-//!                  \------(a large run, synced)--> segment       stored: the frame may go
+//!   append -> tail buffer --(frame, synced)--> journal file       acknowledged
+//!                  \------(large runs, then a sync)--> segment    stored: the frame may go
 //! ```
 //!
 //! Invariants:
@@ -21,7 +22,8 @@
 //! - What is not yet in segments is in the journal: the journal's size bounds the memory it takes.
 //!
 //! The journal knows no clock and has no task of its own: the caller drives [`Journal::commit`] and
-//! [`Journal::maintain`], and flushes the logs that [`Journal::pressing`] names.
+//! [`Journal::maintain`], and has [`Log::store`](super::Log::store) write what the journal has: long runs,
+//! and durably the logs that [`Journal::pressing`] names.
 //! Byte tables: `docs/storage_format.md`.
 //!
 //! Reading order: `file_header`, `frame` (formats), `pending` (what a start finds), `reader`, `space` (which

@@ -252,6 +252,55 @@ fn a_full_journal_sends_appends_into_their_segments_and_is_used_again() {
 }
 
 #[test]
+fn storing_takes_what_is_in_the_journal_and_nothing_else() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, logs) = create(&disk, 1, Some(CONFIG)).await;
+        let (journal, log) = (dir.journal().unwrap(), &logs[0]);
+        let stored_before = log.stored_end_offset();
+        append(log, 2_000);
+        append(log, 3_000);
+        assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+        append(log, 1_000);
+        let staged = log.staged_end_offset();
+
+        log.store(WriteSync::None).await.unwrap();
+        assert!((1_000..1_500).contains(&log.staged_bytes()), "{} bytes are staged", log.staged_bytes());
+        assert_eq!(log.stored_end_offset(), stored_before, "nothing was made durable");
+        assert!(log.has_unstored() && journal.takes(log), "the rest goes into the journal as before");
+        assert_readable(log, 3).await;
+
+        log.store(WriteSync::Data).await.unwrap();
+        assert_eq!((log.stored_end_offset(), log.synced_end_offset()), (Offset(3), Offset(3)));
+        assert!(!log.has_unstored() && log.has_staged() && journal.takes(log));
+        assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+        assert_eq!(log.synced_end_offset(), staged);
+
+        disk.crash(Crash::Machine);
+        let (_, reopened, restored) = reopen(&disk, 1, Some(CONFIG)).await;
+        assert_eq!(restored, 1, "the last batch was in the journal only");
+        assert_readable(&reopened[0], 4).await;
+    });
+}
+
+#[test]
+fn what_was_stored_without_a_sync_is_still_in_the_journal() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, logs) = create(&disk, 1, Some(CONFIG)).await;
+        let (journal, log) = (dir.journal().unwrap(), &logs[0]);
+        for _ in 0..3 {
+            append(log, 2_000);
+            assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+            log.store(WriteSync::None).await.unwrap();
+        }
+        disk.crash(Crash::Machine);
+        let (_, reopened, _) = reopen(&disk, 1, Some(CONFIG)).await;
+        assert_readable(&reopened[0], 4).await;
+    });
+}
+
+#[test]
 fn a_failed_write_ends_the_journal() {
     let disk = MemoryDisk::new(1, FaultPlan::default());
     block_on(async {
