@@ -152,7 +152,10 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
     pub(super) async fn pieces_to_send(&self, start: u64, end: u64) -> Result<Vec<Piece>, ReadError> {
         let settled_end = self.settled_end();
         let is_worth_it = SEND_FILE_BYTES_MIN <= end - start && end <= settled_end;
-        if is_worth_it && self.cached(end - 1).is_none() {
+        // What a direct read has left in memory is copied to the socket, and what is around it would be read
+        // directly again: then the page cache has it cheaper. At the end of the log, memory has all of it.
+        let is_in_memory = self.cached(start).is_some() && self.cached(end - 1).is_some();
+        if is_worth_it && !is_in_memory {
             let file = self.core.reading_file(&self.view).await?;
             let slice = file.page_cached(start, (end - start) as usize);
             let ahead = self.core.state.borrow_mut().read_ahead.plan(self.view.ids.log, end, settled_end);
