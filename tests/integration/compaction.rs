@@ -1,13 +1,9 @@
 //! The life of a log, seen by a real client: compaction and retention. Time is moved by configuration, never
 //! by waiting for it: tests wait for what they expect to see.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
 
-use corelog::types::Prng;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
 use rdkafka::producer::BaseRecord;
@@ -18,7 +14,7 @@ use crate::harness::clients::{self, TestProducer};
 use crate::harness::{PATIENCE, eventually};
 
 /// Compaction looks for work all the time.
-const EAGER: &[(&str, &str)] = &[
+pub(crate) const EAGER: &[(&str, &str)] = &[
     ("log.cleaner.backoff.ms", "50"),
     ("log.initial.task.delay.ms", "0"),
     ("log.retention.check.interval.ms", "100"),
@@ -33,7 +29,7 @@ const COMPACTED: &[(&str, &str)] = &[
     ("file.delete.delay.ms", "0"),
 ];
 
-fn send(producer: &mut TestProducer, topic: &str, key: &str, value: Option<&str>) {
+pub(crate) fn send(producer: &mut TestProducer, topic: &str, key: &str, value: Option<&str>) {
     let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, 0).partition(0).key(key.as_bytes());
     producer.send(match value {
         Some(value) => record.payload(value.as_bytes()),
@@ -42,10 +38,10 @@ fn send(producer: &mut TestProducer, topic: &str, key: &str, value: Option<&str>
 }
 
 /// A record as a consumer gets it.
-type Seen = (i64, String, Option<String>);
+pub(crate) type Seen = (i64, String, Option<String>);
 
 /// Everything in the partition, read to its end.
-fn read_all(bootstrap: &str, topic: &str) -> Vec<Seen> {
+pub(crate) fn read_all(bootstrap: &str, topic: &str) -> Vec<Seen> {
     let consumer = clients::consumer(bootstrap, &[("enable.partition.eof", "true")]);
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, 0, Offset::Beginning).expect("a right offset");
@@ -69,7 +65,7 @@ fn offsets(bootstrap: &str, topic: &str) -> Vec<i64> {
 }
 
 /// Waits until the log looks as wanted.
-fn until(what: &str, is_there: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_there: impl Fn() -> bool) {
     eventually(what, PATIENCE, || is_there().then_some(()));
 }
 
@@ -123,14 +119,14 @@ fn records_without_keys_are_refused_one_by_one() {
 }
 
 /// The files of the only partition of a topic.
-fn files(broker: &Broker, topic: &str) -> Vec<PathBuf> {
+pub(crate) fn files(broker: &Broker, topic: &str) -> Vec<PathBuf> {
     let name = format!("{topic}-0");
     let shards = fs::read_dir(broker.data()).expect("the data directory").filter_map(Result::ok);
     let dir = shards.map(|shard| shard.path().join(&name)).find(|dir| dir.is_dir()).expect("the partition");
     fs::read_dir(dir).expect("the partition").filter_map(Result::ok).map(|entry| entry.path()).collect()
 }
 
-fn count_of(broker: &Broker, topic: &str, ending: &str) -> usize {
+pub(crate) fn count_of(broker: &Broker, topic: &str, ending: &str) -> usize {
     let ends = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(ending));
     files(broker, topic).iter().filter(|path| ends(path)).count()
 }
@@ -166,58 +162,6 @@ fn expired_segments_go_with_their_files_the_active_one_too() {
         assert_eq!(count_of(&broker, topic, ".deleted"), 0, "{topic}: a start removes what was deleted");
     }
     assert_eq!(clients::watermarks(&broker.bootstrap(), "by-size", 0), (start, 200));
-}
-
-#[test]
-fn compaction_survives_kills() {
-    const KEYS: u64 = 40;
-    const ROUNDS: u64 = 6;
-    let seed = std::env::var("CORELOG_TEST_SEED").map_or(20_261_121, |seed| seed.parse().expect("a number"));
-    eprintln!("repeat with CORELOG_TEST_SEED={seed}");
-    let mut prng = Prng::new(seed);
-    let mut broker = Broker::start(2, EAGER);
-    clients::create_topic(
-        &broker.bootstrap(),
-        "killed",
-        1,
-        &[
-            ("cleanup.policy", "compact"),
-            ("internal.segment.bytes", "30000"),
-            ("min.cleanable.dirty.ratio", "0.01"),
-            ("file.delete.delay.ms", "0"),
-        ],
-    );
-    let mut last: BTreeMap<String, String> = BTreeMap::new();
-    let mut end = 0;
-    for round in 0..ROUNDS {
-        let bootstrap = broker.bootstrap();
-        let mut producer =
-            TestProducer::new(&bootstrap, &[("batch.size", "2000"), ("enable.idempotence", "true")]);
-        for index in 0..600 {
-            let key = format!("key-{}", prng.below(KEYS));
-            let value = format!("{round}-{index}-{}", "x".repeat(prng.below(400) as usize));
-            send(&mut producer, "killed", &key, Some(&value));
-            last.insert(key, value);
-        }
-        let taken = producer.flush_ok();
-        end = taken.values().map(|(_, offset)| offset + 1).max().expect("records were sent").max(end);
-        // Cleanings take milliseconds and come one upon the other: the kill finds one under way, or a swap.
-        thread::sleep(Duration::from_millis(prng.below(60)));
-        broker.kill();
-        broker.restart();
-        let bootstrap = broker.bootstrap();
-        assert_eq!(clients::watermarks(&bootstrap, "killed", 0), (0, end));
-        let seen = read_all(&bootstrap, "killed");
-        assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0), "round {round}: offsets grow");
-        let found: BTreeMap<_, _> =
-            seen.into_iter().map(|(_, key, value)| (key, value.expect("a value"))).collect();
-        assert_eq!(found, last, "round {round}");
-    }
-    until("the rest is compacted", || read_all(&broker.bootstrap(), "killed").len() < 300);
-    let log = broker.output();
-    assert!(!log.contains("ERROR"), "{log}");
-    let leftovers = ["cleaned", "swap"].map(|ending| count_of(&broker, "killed", ending));
-    assert_eq!(leftovers, [0, 0]);
 }
 
 #[test]

@@ -13,10 +13,10 @@ mod full_disk;
 mod group_members;
 mod groups;
 mod harness;
-
 mod hostile;
 mod idempotence;
 mod kill9;
+mod kill9_compaction;
 mod kill9_groups;
 mod killed_members;
 mod lifecycle;

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
 use super::wire::Wire;
@@ -207,6 +207,20 @@ impl Broker {
     /// Fails when the process is gone.
     pub(crate) fn try_signal(&self, signal: Signal) -> rustix::io::Result<()> {
         kill_process(self.pid(), signal)
+    }
+
+    /// Stops all threads of the process where they are, and returns when they stand still.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        // The report stays: the end of the process is for those who wait for it.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(self.pid()), options).expect("the process is a child of ours");
+        assert!(status.is_some_and(|status| status.stopped()), "the broker ended:\n{}", self.output());
+    }
+
+    /// Lets a frozen process go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Kills the process as `kill -9` does and waits until it is gone.
