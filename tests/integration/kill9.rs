@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::env;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -134,30 +137,101 @@ fn send_until(stop: &AtomicBool, index: usize, producer: &ThreadedProducer<Ledge
     sent
 }
 
-/// A journal so small that its files are used again all the time, beside segments that are rarely written.
-const JOURNAL: &[(&str, &str)] = &[
-    CHECKPOINTS_ALWAYS,
-    ("corelog.journal.enable", "true"),
-    ("corelog.journal.bytes", "4194304"),
-    ("corelog.journal.segment.delay.ms", "5000"),
-];
-const NO_JOURNAL: &[(&str, &str)] = &[CHECKPOINTS_ALWAYS, ("corelog.journal.enable", "false")];
+/// How a broker is set up, and what it must have done before it may be killed again.
+struct Setup {
+    shards: usize,
+    journal: bool,
+    segment_bytes: &'static str,
+    /// How often each journal must have taken a file back that was stored, to use it again.
+    reuses: u64,
+    /// The settings that rounds have in turn.
+    turns: &'static [&'static [(&'static str, &'static str)]],
+}
 
 /// A kill comes in the middle of a checkpoint, and the next start trusts the one before.
-const CHECKPOINTS_ALWAYS: (&str, &str) = ("log.flush.offset.checkpoint.interval.ms", "20");
+const CHECKPOINTS_ALWAYS: &[(&str, &str)] =
+    &[("log.flush.offset.checkpoint.interval.ms", "20"), ("corelog.journal.segment.delay.ms", "5000")];
 
-fn torture(shards: usize, settings: &[(&str, &str)]) {
+/// Segments are written when the journal is full, and checkpoints are made by starts alone.
+const JOURNAL_FULL: &[(&str, &str)] =
+    &[("log.flush.offset.checkpoint.interval.ms", "60000"), ("corelog.journal.segment.delay.ms", "60000")];
+
+const NO_JOURNAL: Setup =
+    Setup { shards: 1, journal: false, segment_bytes: "1048576", reuses: 0, turns: &[CHECKPOINTS_ALWAYS] };
+const JOURNAL: Setup = Setup { journal: true, ..NO_JOURNAL };
+
+/// Checkpoints leave the journal time between them: while one stores a log, its appends pass the journal by.
+const CHECKPOINTS_OFTEN: &[(&str, &str)] =
+    &[("log.flush.offset.checkpoint.interval.ms", "300"), ("corelog.journal.segment.delay.ms", "1000")];
+
+/// The least journal, beside small segments: files are used again all the time, in turn because checkpoints
+/// have stored what is in them and because there is no room left.
+const REUSE: Setup =
+    Setup { segment_bytes: "262144", reuses: 2, turns: &[CHECKPOINTS_OFTEN, JOURNAL_FULL], ..JOURNAL };
+
+impl Setup {
+    fn settings(&self, round: u64) -> Vec<(&'static str, &'static str)> {
+        let enable = if self.journal { "true" } else { "false" };
+        let mut settings = vec![("corelog.journal.enable", enable), ("corelog.journal.bytes", "4194304")];
+        settings.extend(self.turns[round as usize % self.turns.len()]);
+        settings
+    }
+}
+
+/// What the headers of a journal's files tell, see `docs/storage_format.md`.
+#[derive(Default)]
+struct JournalFiles {
+    count: u64,
+    newest_generation: u64,
+}
+
+/// The journals by their directories.
+fn journals(broker: &Broker) -> BTreeMap<PathBuf, JournalFiles> {
+    let mut journals: BTreeMap<_, JournalFiles> = BTreeMap::new();
+    for dir in fs::read_dir(broker.data()).expect("the data directory").filter_map(Result::ok) {
+        for file in fs::read_dir(dir.path()).into_iter().flatten().filter_map(Result::ok) {
+            if !file.file_name().to_string_lossy().starts_with("corelog-journal-") {
+                continue;
+            }
+            let mut header = [0; 20];
+            // A file that is being created has none.
+            if File::open(file.path()).and_then(|mut file| file.read_exact(&mut header)).is_ok() {
+                let generation = u64::from_be_bytes(*header.last_chunk().expect("eight of twenty bytes"));
+                let journal = journals.entry(dir.path()).or_default();
+                journal.count += 1;
+                journal.newest_generation = journal.newest_generation.max(generation);
+            }
+        }
+    }
+    journals
+}
+
+/// How often the journal that did so least has taken a file back since `before`: a new file takes a
+/// generation as well.
+fn least_reuses(before: &BTreeMap<PathBuf, JournalFiles>, now: &BTreeMap<PathBuf, JournalFiles>) -> u64 {
+    let reuses = |(dir, now): (&PathBuf, &JournalFiles)| {
+        let (generation, count) =
+            before.get(dir).map_or((0, 0), |before| (before.newest_generation, before.count));
+        now.newest_generation.saturating_sub(generation).saturating_sub(now.count.saturating_sub(count))
+    };
+    now.iter().map(reuses).min().unwrap_or(0)
+}
+
+fn torture(setup: &Setup) {
+    let shards = setup.shards;
     let rounds: u64 = env::var("CORELOG_KILL_ROUNDS").map_or(5, |rounds| rounds.parse().expect("a number"));
     let seed: u64 = env::var("CORELOG_TEST_SEED").map_or(20_261_121, |seed| seed.parse().expect("a number"));
     eprintln!("{rounds} rounds, {shards} shards; repeat with CORELOG_TEST_SEED={seed}");
     let mut prng = Prng::new(seed ^ shards as u64);
-    let mut broker = Broker::start(shards, settings);
-    clients::create_topic(&broker.bootstrap(), TOPIC, PARTITIONS as i32, &[("segment.bytes", "1048576")]);
+    let mut broker = Broker::start(shards, &setup.settings(0));
+    let configs = [("internal.segment.bytes", setup.segment_bytes)];
+    clients::create_topic(&broker.bootstrap(), TOPIC, PARTITIONS as i32, &configs);
 
     let ledgers: Vec<Ledger> = (0..PRODUCERS).map(|_| Ledger::default()).collect();
     let acknowledged = || ledgers.iter().map(|ledger| ledger.count.load(Ordering::Relaxed)).sum::<u64>();
     let bootstrap = broker.bootstrap();
     let stop = AtomicBool::new(false);
+    let mut reuses = 0;
     let sent: Vec<[u64; PARTITIONS]> = thread::scope(|scope| {
         let producers: Vec<_> = ledgers
             .iter()
@@ -176,12 +250,19 @@ fn torture(shards: usize, settings: &[(&str, &str)]) {
         // A panic here must let the producers go, or the scope would wait for them for ever.
         let stop_at_end = StopAtEnd(&stop);
         for round in 0..rounds {
-            let before = acknowledged();
+            let (before, journals_before) = (acknowledged(), journals(&broker));
             let progress = || (acknowledged() >= before + PROGRESS).then_some(());
             eventually(&format!("round {round}: the producers go on"), PATIENCE, progress);
+            reuses += eventually(&format!("round {round}: journal files are used again"), PATIENCE, || {
+                let reuses = least_reuses(&journals_before, &journals(&broker));
+                (setup.reuses <= reuses).then_some(reuses)
+            });
             thread::sleep(Duration::from_millis(prng.below(250)));
             broker.kill();
-            broker.restart();
+            let settings = setup.settings(round + 1);
+            broker.restart_with(|launch| {
+                settings.into_iter().fold(launch, |launch, (key, value)| launch.with(key, value))
+            });
         }
         drop(stop_at_end);
         producers.into_iter().map(|producer| producer.join().expect("the producer did not panic")).collect()
@@ -195,7 +276,11 @@ fn torture(shards: usize, settings: &[(&str, &str)]) {
     broker.stop();
     broker.restart();
     verify(&broker, &ledgers, &sent);
-    eprintln!("{} records acknowledged over {rounds} kills, none lost, none twice", acknowledged());
+    eprintln!(
+        "{} records acknowledged over {rounds} kills, none lost, none twice; {reuses} journal files \
+         were used again meanwhile",
+        acknowledged()
+    );
 }
 
 /// Tells the producers to stop when it goes out of scope.
@@ -248,20 +333,30 @@ fn read_whole(consumer: &BaseConsumer, partition: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn one_shard_loses_nothing_and_repeats_nothing() {
-    torture(1, NO_JOURNAL);
+    torture(&NO_JOURNAL);
 }
 
 #[test]
 fn two_shards_lose_nothing_and_repeat_nothing() {
-    torture(2, NO_JOURNAL);
+    torture(&Setup { shards: 2, ..NO_JOURNAL });
 }
 
 #[test]
 fn one_shard_with_a_journal_loses_nothing_and_repeats_nothing() {
-    torture(1, JOURNAL);
+    torture(&JOURNAL);
 }
 
 #[test]
 fn two_shards_with_journals_lose_nothing_and_repeat_nothing() {
-    torture(2, JOURNAL);
+    torture(&Setup { shards: 2, ..JOURNAL });
+}
+
+#[test]
+fn one_shard_that_reuses_its_journal_loses_nothing_and_repeats_nothing() {
+    torture(&REUSE);
+}
+
+#[test]
+fn two_shards_that_reuse_their_journals_lose_nothing_and_repeat_nothing() {
+    torture(&Setup { shards: 2, ..REUSE });
 }
