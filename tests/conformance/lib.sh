@@ -166,18 +166,20 @@ print(next(p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["na
 
 # crate_tests LIST ARGUMENTS...: runs the tests of the crate in CRATE that a list names as `file::test`, and checks each.
 crate_tests() {
-  local list=$here/lists/$1.txt file id out; shift
+  local list=$here/lists/$1.txt file id out tests; shift
   export CARGO_TARGET_DIR=$WORK/crates/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_TERM_COLOR=never
   for file in $(listed "$list" | sed 's/::.*//' | sort -u); do
     out=$CRATE/$file.out
+    mapfile -t tests < <(listed "$list" | sed -n "s/^$file:://p")
     (
       cd "$CRATE"
       cargo test -q --locked "$@" --no-run --test "$file" > "$out" 2>&1 || exit 0
       # One line a test, whatever the tests themselves print.
-      timeout 600 cargo test --locked "$@" --test "$file" -- --test-threads=2 --format=pretty > "$out" 2>&1 || true
+      timeout 600 cargo test --locked "$@" --test "$file" -- --test-threads=2 --format=pretty --exact "${tests[@]}" \
+        > "$out" 2>&1 || true
     )
-    for id in $(listed "$list" | grep "^$file::"); do
-      is "$id" ok "$(sed -n "s/^test ${id#*::} \.\.\. //p" "$out" | head -n 1)"
+    for id in "${tests[@]}"; do
+      is "$file::$id" ok "$(sed -n "s/^test $id \.\.\. //p" "$out" | head -n 1)"
     done
   done
 }

@@ -4,13 +4,16 @@
 # written for each list that was run, when all of it passes.
 . "$(dirname "$0")/lib.sh"
 lists=("$@")
-[ $# -gt 0 ] || lists=(kgo rskafka librdkafka librdkafka-noautocreate librdkafka-consumer librdkafka-delayed)
+[ $# -gt 0 ] || lists=(kgo rskafka rdkafka rdkafka-noautocreate librdkafka librdkafka-noautocreate
+  librdkafka-consumer librdkafka-delayed)
 
 # What a list is a list of.
 title() {
   case $1 in
     kgo) echo "franz-go 1.22.2, package kgo" ;;
     rskafka) echo "crate rskafka 0.6.0" ;;
+    rdkafka) echo "crate rdkafka 0.39.0" ;;
+    rdkafka-noautocreate) echo "the same, no automatic creation of topics" ;;
     librdkafka) echo "librdkafka 2.15.1, test-runner" ;;
     librdkafka-consumer) echo "the same, \`group.protocol=consumer\`" ;;
     librdkafka-delayed) echo "the same, default \`group.initial.rebalance.delay.ms\`" ;;
@@ -49,6 +52,7 @@ for list in "${lists[@]}"; do
   echo "== $list"
   case $list in
     librdkafka*) command=("$here/librdkafka.sh" "$list") ;;
+    rdkafka*) command=("$here/rdkafka.sh" "$list") ;;
     *) command=("$here/$list.sh") ;;
   esac
   if BOOTSTRAP='' bash "${command[@]}" > "$WORK/$list.log" 2>&1; then
