@@ -32,13 +32,21 @@ pub(super) struct Outbox {
     outputs: VecDeque<Output>,
     /// Appended by the event at hand and not yet replayed.
     unreplayed: Vec<(Offset, GroupRecord)>,
+    /// Groups that go on when what they appended is committed, with its exclusive end, in the order of it. As
+    /// many at most as there are requests under way.
+    uncommitted: VecDeque<(Offset, String)>,
     /// The offset that the next record gets.
     end_offset: Offset,
 }
 
 impl Outbox {
     pub(super) fn new() -> Self {
-        Self { outputs: VecDeque::new(), unreplayed: Vec::new(), end_offset: Offset::ZERO }
+        Self {
+            outputs: VecDeque::new(),
+            unreplayed: Vec::new(),
+            uncommitted: VecDeque::new(),
+            end_offset: Offset::ZERO,
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Output> {
@@ -62,6 +70,12 @@ impl Outbox {
     pub(super) fn take_unreplayed(&mut self) -> Vec<(Offset, GroupRecord)> {
         std::mem::take(&mut self.unreplayed)
     }
+
+    /// The next group that needs no more than `end` to be committed.
+    pub(super) fn take_committed(&mut self, end: Offset) -> Option<String> {
+        let is_committed = self.uncommitted.front().is_some_and(|(after, _)| *after <= end);
+        if is_committed { self.uncommitted.pop_front().map(|(_, group_id)| group_id) } else { None }
+    }
 }
 
 /// The surroundings of one event.
@@ -78,8 +92,19 @@ impl Context<'_> {
     /// Answers a request once everything appended so far is committed. Whatever an answer says follows from
     /// nothing later, as in Kafka's coordinator runtime, which holds back reads and heartbeats just the same.
     pub(super) fn reply(&mut self, token: Token, response: Response) {
-        let after = self.outbox.end_offset;
+        self.reply_after(self.outbox.end_offset, token, response);
+    }
+
+    /// Answers a request once everything before `after` is committed, which is all that the answer says.
+    pub(super) fn reply_after(&mut self, after: Offset, token: Token, response: Response) {
         self.outbox.outputs.push_back(Output::Reply { token, after, response });
+    }
+
+    /// Has a group told when everything appended so far is committed; returns the end of that.
+    pub(super) fn await_commit(&mut self, group_id: &str) -> Offset {
+        let after = self.outbox.end_offset;
+        self.outbox.uncommitted.push_back((after, group_id.to_owned()));
+        after
     }
 
     /// Appends records as one batch: all of them or none.

@@ -22,7 +22,7 @@ pub(super) const GROUPS_MAX: usize = 1_000_000;
 /// First [`replay`](Self::replay) everything in the log, then
 /// [`handle_activate`](Self::handle_activate), then handle requests. After each event take the outputs until
 /// there are none; call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout)
-/// has come.
+/// has come, and [`handle_committed`](Self::handle_committed) when appended records are committed.
 #[derive(Debug)]
 pub struct GroupCoordinator {
     config: GroupConfig,
@@ -111,6 +111,14 @@ impl GroupCoordinator {
             }
             self.settle();
         }
+    }
+
+    /// Everything before `end` is committed: groups go on that waited for it.
+    pub fn handle_committed(&mut self, now: Moment, end: Offset) {
+        while let Some(group_id) = self.outbox.take_committed(end) {
+            self.with_classic(now, &group_id, |group, context| group.handle_committed(context, end));
+        }
+        self.settle();
     }
 
     /// Takes up another configuration; what is under way by the old one, such as a timer, is left as it is.

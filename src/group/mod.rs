@@ -11,6 +11,7 @@
 //! handle_<request>(now, token, ..) --+                   +--> Append { first_offset, records }
 //! handle_timeout(now) ---------------+--> poll_output() -+
 //! handle_activate(now, end) ---------+                   +--> Reply { token, after, response }
+//! handle_committed(now, end) --------+
 //! ```
 //!
 //! # Kinds of groups

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::member::{Member, millis};
 use super::subscription::topics_of;
 use crate::group::context::{BatchTooLarge, Context};
@@ -12,7 +14,7 @@ use crate::group::events::{
 use crate::group::kinds::ExpirationBase;
 use crate::group::records::{GroupMetadataValue, GroupRecord, MemberMetadata};
 use crate::group::timers::Timer;
-use crate::types::{ErrorCode, Timestamp};
+use crate::types::{ErrorCode, Offset, Timestamp};
 
 /// The protocol type of consumers, whose metadata the coordinator understands.
 const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
@@ -56,6 +58,15 @@ pub(super) enum JoinDeadline {
     Rebalance,
 }
 
+/// The leader's assignment, appended and not yet committed.
+#[derive(Debug)]
+pub(super) struct WrittenAssignment {
+    /// The exclusive end of what must be committed.
+    pub(super) after: Offset,
+    /// By member.
+    pub(super) assignments: HashMap<String, Bytes>,
+}
+
 /// A classic group.
 #[derive(Debug)]
 pub(in crate::group) struct ClassicGroup {
@@ -78,6 +89,8 @@ pub(in crate::group) struct ClassicGroup {
     /// Members of this generation that have not asked for their assignment.
     pub(super) pending_sync: BTreeSet<String>,
     pub(super) join_deadline: JoinDeadline,
+    /// What this generation gets when it is committed; the group is `CompletingRebalance` meanwhile.
+    pub(super) written_assignment: Option<WrittenAssignment>,
     /// A member has come during the initial delay.
     pub(super) new_member_added: bool,
     /// The topics of a consumer group; `None` when they are not known.
@@ -102,6 +115,7 @@ impl ClassicGroup {
             pending_members: BTreeSet::new(),
             pending_sync: BTreeSet::new(),
             join_deadline: JoinDeadline::Rebalance,
+            written_assignment: None,
             new_member_added: false,
             subscribed_topics: None,
         }
@@ -147,7 +161,7 @@ impl ClassicGroup {
     pub(super) fn persist(
         &self,
         context: &mut Context<'_>,
-        assignment_of: impl Fn(&Member) -> bytes::Bytes,
+        assignment_of: impl Fn(&Member) -> Bytes,
     ) -> Result<(), BatchTooLarge> {
         let protocol = self.protocol_name.as_deref().unwrap_or_default();
         let record =
@@ -173,6 +187,7 @@ impl ClassicGroup {
         assert!(is_legal, "group {}: {:?} does not follow {:?}", self.id, to, self.state);
         self.was_empty = self.state == State::Empty;
         self.state = to;
+        self.written_assignment = None;
         self.state_since = Some(context.now.wall);
     }
 

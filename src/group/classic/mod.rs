@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A generation becomes durable with its assignment, and when the last member is gone. What a generation is
-//! before that lives in memory alone: a restart forgets it and its members join again.
+//! before that lives in memory alone: a restart forgets it and its members join again, and so they do when
+//! somebody comes or goes between the leader's SyncGroup and the commit of what it brought.
 //!
 //! An answer to JoinGroup waits for the generation to begin, one to SyncGroup for the assignment; each member
 //! keeps the token of the request that waits. Every request gets exactly one answer: the token of a member

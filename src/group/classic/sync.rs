@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::group::{ClassicGroup, State};
+use super::group::{ClassicGroup, State, WrittenAssignment};
 use crate::group::context::{Context, Moment};
 use crate::group::coordinator::GroupCoordinator;
 use crate::group::events::{Response, SyncGroup, SyncedGroup, Token};
 use crate::group::kinds::Group;
-use crate::types::ErrorCode;
+use crate::types::{ErrorCode, Offset};
 
 impl GroupCoordinator {
     /// Gives a member its assignment, once the leader has brought it.
@@ -68,14 +68,25 @@ impl ClassicGroup {
         Ok(())
     }
 
-    /// Writes the generation with its assignments and hands them out. Members without one get an empty one.
-    fn assign(&mut self, context: &mut Context<'_>, mut assignments: HashMap<String, Bytes>) {
+    /// Writes the generation with its assignments. Members without one get an empty one.
+    fn assign(&mut self, context: &mut Context<'_>, assignments: HashMap<String, Bytes>) {
         let assignment_of = |member_id: &str| assignments.get(member_id).cloned().unwrap_or_default();
         if self.persist(context, |member| assignment_of(&member.id)).is_err() {
             // `appendGroupMetadataErrorToResponseError`: no configuration of the clients would help.
             self.refuse_syncs(context, ErrorCode::UnknownServerError);
             return self.prepare_rebalance(context);
         }
+        let after = context.await_commit(&self.id);
+        self.written_assignment = Some(WrittenAssignment { after, assignments });
+    }
+
+    /// Hands out an assignment that is committed (`GroupMetadataManager.classicGroupSyncToClassicGroup`). A
+    /// member that came or went since has ended the generation and nobody gets it: the others join again with
+    /// nothing to give up first.
+    pub(in crate::group) fn handle_committed(&mut self, context: &mut Context<'_>, end: Offset) {
+        // The leader may have brought another one since, which is what the log ends with.
+        let committed = self.written_assignment.take_if(|written| written.after <= end);
+        let Some(WrittenAssignment { after, mut assignments }) = committed else { return };
         self.transition(context, State::Stable);
         let member_ids: Vec<_> = self.members.keys().cloned().collect();
         for member_id in member_ids {
@@ -83,7 +94,7 @@ impl ClassicGroup {
             member.assignment = assignments.remove(&member_id).unwrap_or_default();
             if let Some(token) = member.awaiting_sync.take() {
                 self.restart_session(context, &member_id);
-                context.reply(token, Response::Sync(self.synced(&member_id)));
+                context.reply_after(after, token, Response::Sync(self.synced(&member_id)));
             }
         }
     }

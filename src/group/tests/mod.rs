@@ -1,5 +1,6 @@
 //! The stories of groups, each as a sequence of requests and what comes of them.
 
+mod beginnings;
 mod simulation;
 mod testing;
 

@@ -108,10 +108,19 @@ impl Fixture {
 
     /// Makes everything durable that was appended.
     pub(super) fn commit(&mut self) {
-        self.committed = Offset(self.log.len() as i64);
-        for (token, _, response) in std::mem::take(&mut self.parked) {
-            self.answered.insert(token, response);
-        }
+        self.commit_up_to(Offset(self.log.len() as i64));
+    }
+
+    /// Makes durable what was appended before `end`, and lets the replies go that waited for it.
+    pub(super) fn commit_up_to(&mut self, end: Offset) {
+        assert!(self.committed <= end && end <= Offset(self.log.len() as i64));
+        self.committed = end;
+        self.coordinator.handle_committed(self.now(), end);
+        self.drain();
+        let (released, parked): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.parked).into_iter().partition(|(_, after, _)| *after <= end);
+        self.parked = parked;
+        self.answered.extend(released.into_iter().map(|(token, _, response)| (token, response)));
     }
 
     /// The answer to a request, once.

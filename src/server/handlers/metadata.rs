@@ -73,6 +73,8 @@ impl Server {
             )
     }
 
+    /// Differs from Kafka: `AutoTopicCreationManager` answers UNKNOWN_TOPIC_OR_PARTITION at once, and clients
+    /// ask again after a pause. Here the answer waits for the new topic, and their first records do not.
     async fn named_topics(
         &self,
         asked: Vec<MetadataRequestTopic>,

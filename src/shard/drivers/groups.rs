@@ -204,6 +204,10 @@ impl Shard {
                     }
                 }
                 Output::SearchTopics { group_id, regexes } => self.search_topics(slot, group_id, regexes),
+                // It need not queue behind replies that wait for what came later.
+                Output::Reply { token, after, response } if after <= slot.committed.get() => {
+                    slot.answer(token, Ok(response));
+                }
                 Output::Reply { token, after, response } => {
                     slot.parked.borrow_mut().push_back(Parked { after, token, response });
                 }
@@ -243,26 +247,32 @@ impl Shard {
         Ok(info.last_offset + 1)
     }
 
-    /// Lets the replies go that need no more than `end`, once it is durable.
+    /// Goes on with what needs no more than `end`, once it is durable.
     fn await_committed(self: &Rc<Self>, slot: &Rc<Slot>, end: Offset) {
         let waiting = slot.partition.await_committed(end);
         self.ensure_flushing(&slot.partition);
         let Some(receiver) = waiting else {
-            slot.committed.set(end);
-            return;
+            return self.advance_committed(slot, end);
         };
         let (shard, slot) = (Rc::clone(self), Rc::clone(slot));
         task::spawn(async move {
             match receiver.await {
-                Ok(Ok(())) => {
-                    slot.committed.set(slot.committed.get().max(end));
-                    slot.release();
-                }
+                Ok(Ok(())) => shard.advance_committed(&slot, end),
                 Ok(Err(error)) => shard.fail_coordinator(&slot, &error.to_string()),
                 Err(_) => slot.close(),
             }
         })
         .detach();
+    }
+
+    /// Tells the coordinator what is durable, and lets the replies go that waited for it.
+    fn advance_committed(self: &Rc<Self>, slot: &Rc<Slot>, end: Offset) {
+        let committed = slot.committed.get().max(end);
+        slot.committed.set(committed);
+        let image = self.image();
+        slot.with(|coordinator| coordinator.handle_committed(moment(&image), committed));
+        drop(image);
+        self.drive(slot);
     }
 
     fn fail_coordinator(&self, slot: &Slot, cause: &str) {

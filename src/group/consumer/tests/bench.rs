@@ -97,7 +97,14 @@ impl Bench {
         self.with(|coordinator, now| coordinator.handle_metadata_changed(now, &names, are_new));
     }
 
+    /// Has the coordinator do something, and commits what it appends.
     pub(super) fn with(&mut self, act: impl FnOnce(&mut GroupCoordinator, Moment<'_>)) {
+        self.carry_out(act);
+        let end = Offset(self.log.len() as i64);
+        self.carry_out(|coordinator, now| coordinator.handle_committed(now, end));
+    }
+
+    fn carry_out(&mut self, act: impl FnOnce(&mut GroupCoordinator, Moment<'_>)) {
         let monotonic = self.start + Duration::from_millis((self.now_ms - 1_700_000_000_000) as u64);
         act(&mut self.coordinator, Moment { monotonic, wall: Timestamp(self.now_ms), image: &self.image });
         while let Some(output) = self.coordinator.poll_output() {
