@@ -9,7 +9,7 @@ use super::member::{Member, millis};
 use super::subscription::topics_of;
 use crate::group::context::{BatchTooLarge, Context};
 use crate::group::events::{
-    CommitOffsets, DescribedGroup, JoinGroup, JoinedGroup, ListedGroup, Response, SyncedGroup,
+    CommitOffsets, DescribedGroup, JoinGroup, JoinProtocol, JoinedGroup, ListedGroup, Response, SyncedGroup,
 };
 use crate::group::kinds::ExpirationBase;
 use crate::group::records::{GroupMetadataValue, GroupRecord, MemberMetadata};
@@ -239,12 +239,13 @@ impl ClassicGroup {
         if self.state == State::Empty {
             return !request.protocol_type.is_empty() && !request.protocols.is_empty();
         }
-        self.protocol_type.as_deref() == Some(&request.protocol_type)
-            && request.protocols.iter().any(|protocol| self.is_known_to_all(&protocol.name))
-    }
-
-    fn is_known_to_all(&self, protocol: &str) -> bool {
-        self.members.values().all(|member| member.supports(protocol))
+        if self.protocol_type.as_deref() != Some(&request.protocol_type) {
+            return false;
+        }
+        let common = self.common_protocols();
+        let is_known_to_all =
+            |protocol: &JoinProtocol| self.members.is_empty() || common.contains(protocol.name.as_str());
+        request.protocols.iter().any(is_known_to_all)
     }
 
     /// The protocol that all members know and most prefer (`ClassicGroup.selectProtocol`); of equals, the
@@ -262,7 +263,8 @@ impl ClassicGroup {
         votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
     }
 
-    /// The protocols that all members know, found in one pass: a large group must not hold up its shard.
+    /// The protocols that all members know, found in one pass: a large group, or a member that names a
+    /// hundred thousand, must not hold up its shard.
     fn common_protocols(&self) -> HashSet<&str> {
         let mut known_to: HashMap<&str, usize> = HashMap::new();
         for (before, member) in self.members.values().enumerate() {

@@ -1,9 +1,9 @@
 //! How a generation begins: who is in it, and when its assignment counts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::testing::Fixture;
-use crate::group::{GroupConfig, Token};
+use super::testing::{Fixture, join, protocol};
+use crate::group::{GroupConfig, JoinGroup, Request, Token};
 use crate::types::{ErrorCode, Offset};
 
 fn fixture_without_delay() -> Fixture {
@@ -90,4 +90,25 @@ fn a_leader_that_assigns_twice_is_held_to_what_the_log_ends_with() {
     let asked_again = fixture.sync(&leader, 1, &[]);
     fixture.commit();
     assert_eq!(fixture.synced(asked_again).assignment, "less");
+}
+
+/// A frame has room for a million names. Compared each with each, they would hold up the shard for minutes.
+#[test]
+fn members_that_name_many_protocols_are_told_apart_at_once() {
+    const PROTOCOLS: usize = 100_000;
+    let mut fixture = fixture_without_delay();
+    let member = |prefix: &str| {
+        let protocols = (0..PROTOCOLS).map(|index| protocol(&format!("{prefix}-{index}"))).collect();
+        Request::Join(JoinGroup { protocols, ..join("", Some(prefix)) })
+    };
+    let first = fixture.send(member("first"));
+    fixture.advance_ms(0);
+    fixture.commit();
+    assert_eq!(fixture.joined(first).error, ErrorCode::None);
+    let request = member("second");
+    let began = Instant::now();
+    let second = fixture.send(request);
+    fixture.commit();
+    assert_eq!(fixture.joined(second).error, ErrorCode::InconsistentGroupProtocol);
+    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
 }
