@@ -30,9 +30,10 @@ impl Controller {
     pub fn handle_alter_configs(&mut self, token: Token, request: &AlterConfigs) {
         let mut records = Vec::new();
         let mut results = Vec::new();
+        let mut named: BTreeMap<&ConfigResource, usize> = BTreeMap::new();
+        request.resources.iter().for_each(|of| *named.entry(&of.resource).or_default() += 1);
         for changes in &request.resources {
-            let named = request.resources.iter().filter(|other| other.resource == changes.resource);
-            let result = if 1 < named.count() {
+            let result = if 1 < named[&changes.resource] {
                 Err(ApiError::new(ErrorCode::InvalidRequest, "Each resource must appear at most once."))
             } else {
                 self.plan_changes(changes).map(|planned| records.extend(planned))

@@ -113,6 +113,24 @@ fn a_resource_named_twice_is_refused_twice() {
     assert_eq!(driver.committed.topic_configs("t"), None);
 }
 
+/// A request has room for a million. Counted each against each, 50,000 would take half a minute.
+#[test]
+fn many_resources_are_counted_in_one_pass() {
+    let mut driver = Driver::with_broker("");
+    let named = |index: usize| ResourceChanges {
+        resource: ConfigResource::topic(&format!("t{index}")),
+        mode: AlterMode::Incremental,
+        changes: Vec::new(),
+    };
+    let request = AlterConfigs { resources: (0..50_000).map(named).collect(), validate_only: true };
+    let began = std::time::Instant::now();
+    driver.controller.handle_alter_configs(Token(0), &request);
+    let elapsed = began.elapsed();
+    let Response::AlterConfigs(results) = driver.answer() else { panic!("the answer is of its kind") };
+    assert_eq!(results.len(), 50_000);
+    assert!(elapsed < std::time::Duration::from_secs(5), "it took {elapsed:?}");
+}
+
 fn more(count: i32, assignments: Option<Vec<Vec<NodeId>>>) -> CreatePartitions {
     let topics = vec![MorePartitions { topic: "t".to_owned(), count, assignments }];
     CreatePartitions { topics, validate_only: false }

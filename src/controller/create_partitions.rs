@@ -1,6 +1,6 @@
 //! Adding partitions to topics (`ReplicationControlManager.createPartitions`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::create_topics::TopicsPlan;
 use super::events::{
@@ -17,12 +17,13 @@ impl Controller {
         let mut results = Vec::new();
         let mut answered = BTreeSet::new();
         let mut plan = TopicsPlan::new(&self.broker, &self.image, &mut self.prng);
+        let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+        request.topics.iter().for_each(|of| *named.entry(of.topic.as_str()).or_default() += 1);
         for more in &request.topics {
-            let named = request.topics.iter().filter(|other| other.topic == more.topic).count();
             if !answered.insert(more.topic.as_str()) {
                 continue;
             }
-            let result = match named {
+            let result = match named[more.topic.as_str()] {
                 1 => plan.plan_more_partitions(more).map(|planned| records.extend(planned)),
                 _ => Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate topic name.")),
             };

@@ -42,6 +42,7 @@ mod kinds;
 mod lag;
 mod offset_requests;
 mod offsets;
+mod protocol_choice;
 pub mod records;
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,7 @@ pub enum WireError {
         found: usize,
     },
     /// A message is longer than any of its API has a reason to be.
-    #[error("a message of {found} bytes, at most {max} are decoded")]
+    #[error("a message of {found} bytes, at most {max} are taken or sent")]
     MessageTooLarge {
         /// The bound in bytes.
         max: usize,

@@ -51,10 +51,15 @@ pub fn encode<T: Encodable>(message: &T, version: i16, out: &mut BytesMut) -> Re
         .map_err(|error| WireError::Unencodable { version, detail: format!("{error:#}") })
 }
 
+/// The longest answer. What is longer was asked for to be: a request may name the same thing again and again,
+/// and Kafka has no bound of its own but the protocol's 2 GiB.
+const RESPONSE_BYTES_MAX: usize = 256 << 20;
+
 /// A whole response frame: length, header, body.
 ///
 /// # Errors
-/// `Unencodable` when a field is set that the version does not have.
+/// `Unencodable` when a field is set that the version does not have, `MessageTooLarge` above
+/// [`RESPONSE_BYTES_MAX`].
 pub fn encode_response<T: Encodable>(
     api: &ApiRow,
     version: i16,
@@ -65,8 +70,11 @@ pub fn encode_response<T: Encodable>(
         .compute_size(version)
         .map_err(|error| WireError::Unencodable { version, detail: format!("{error:#}") })?;
     let frame_len = response_header_len(api, version) + body_len;
+    if RESPONSE_BYTES_MAX < frame_len {
+        return Err(WireError::MessageTooLarge { max: RESPONSE_BYTES_MAX, found: frame_len });
+    }
     let mut out = BytesMut::with_capacity(LENGTH_LEN + frame_len);
-    out.put_i32(i32::try_from(frame_len).expect("no response of ours reaches 2 GiB"));
+    out.put_i32(frame_len as i32);
     encode_response_header(&mut out, api, version, correlation_id);
     encode(body, version, &mut out)?;
     assert_eq!(out.len(), LENGTH_LEN + frame_len, "the computed size is the encoded size");

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::{DescribeGroupsRequest, GroupId, JoinGroupRequest, SyncGroupRequest};
+use kafka_protocol::messages::{
+    DescribeGroupsRequest, FindCoordinatorRequest, GroupId, JoinGroupRequest, SyncGroupRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::message::Message;
@@ -18,7 +20,7 @@ use crate::harness::broker::Broker;
 use crate::harness::clients::{self, TestProducer};
 use crate::harness::wire::Wire;
 use crate::harness::{PATIENCE, eventually};
-use crate::versions::ask;
+use crate::versions::{ask, try_ask};
 
 const MEMBER_ID_REQUIRED: i16 = 79;
 
@@ -234,6 +236,44 @@ fn the_partitions_of_a_dead_member_move() {
         victim.join().expect("the victim had its share");
     });
     await_shares(&[&survivor], 3, &[3]);
+}
+
+/// Whoever asks for the same thing again and again gets no answer rather than one of any length.
+#[test]
+fn an_answer_that_would_be_too_long_ends_its_connection_and_nothing_else() {
+    let broker = Broker::start(2, &QUICK);
+    let mut wire = Wire::connect(broker.address());
+    let coordinator =
+        FindCoordinatorRequest::default().with_coordinator_keys(vec![StrBytes::from_static_str("talkative")]);
+    eventually("a coordinator", PATIENCE, || {
+        let found = ask(&mut wire, 4, &coordinator);
+        (found.coordinators[0].error_code == 0).then_some(())
+    });
+    let protocol = JoinGroupRequestProtocol::default()
+        .with_name(StrBytes::from_static_str("range"))
+        .with_metadata(Bytes::from(vec![b'x'; 900_000]));
+    let join = JoinGroupRequest::default()
+        .with_group_id(group_id("talkative"))
+        .with_protocol_type(StrBytes::from_static_str("of-its-own"))
+        .with_session_timeout_ms(60_000)
+        .with_rebalance_timeout_ms(60_000)
+        .with_protocols(vec![protocol]);
+    let given = eventually("the coordinator is loaded", PATIENCE, || {
+        let given = ask(&mut wire, 9, &join);
+        (given.error_code == MEMBER_ID_REQUIRED).then_some(given)
+    });
+    let joined = ask(&mut wire, 9, &join.with_member_id(given.member_id));
+    let sync = SyncGroupRequest::default()
+        .with_group_id(group_id("talkative"))
+        .with_generation_id(joined.generation_id)
+        .with_member_id(joined.member_id);
+    assert_eq!(ask(&mut wire, 5, &sync).error_code, 0);
+
+    let describe = |times| DescribeGroupsRequest::default().with_groups(vec![group_id("talkative"); times]);
+    assert_eq!(ask(&mut wire, 5, &describe(1)).groups[0].members[0].member_metadata.len(), 900_000);
+    assert!(try_ask(&mut Wire::connect(broker.address()), 5, &describe(300)).is_err(), "270 MB are too much");
+    assert!(try_ask(&mut Wire::connect(broker.address()), 5, &describe(2_500)).is_err(), "more than 2 GiB");
+    assert_eq!(ask(&mut wire, 5, &describe(1)).groups[0].error_code, 0, "others are served");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A classic group: who is in it and what they agreed on. What happens to it is in the files beside.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use crate::group::events::{
     CommitOffsets, DescribedGroup, JoinGroup, JoinProtocol, JoinedGroup, ListedGroup, Response, SyncedGroup,
 };
 use crate::group::kinds::ExpirationBase;
+use crate::group::protocol_choice;
 use crate::group::records::{GroupMetadataValue, GroupRecord, MemberMetadata};
 use crate::group::timers::Timer;
 use crate::types::{ErrorCode, Offset, Timestamp};
@@ -242,42 +243,19 @@ impl ClassicGroup {
         if self.protocol_type.as_deref() != Some(&request.protocol_type) {
             return false;
         }
-        let common = self.common_protocols();
+        let common = protocol_choice::known_to_all(self.protocol_names());
         let is_known_to_all =
             |protocol: &JoinProtocol| self.members.is_empty() || common.contains(protocol.name.as_str());
         request.protocols.iter().any(is_known_to_all)
     }
 
-    /// The protocol that all members know and most prefer (`ClassicGroup.selectProtocol`); of equals, the
-    /// first by name.
+    /// The protocol of the next generation.
     pub(super) fn select_protocol(&self) -> Option<String> {
-        let common = self.common_protocols();
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let mut names = member.protocols.iter().map(|protocol| protocol.name.as_str());
-            if let Some(choice) = names.find(|name| common.contains(name)) {
-                *votes.entry(choice).or_default() += 1;
-            }
-        }
-        let most = votes.values().copied().max()?;
-        votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
+        protocol_choice::most_preferred(self.protocol_names()).map(str::to_owned)
     }
 
-    /// The protocols that all members know, found in one pass: a large group, or a member that names a
-    /// hundred thousand, must not hold up its shard.
-    fn common_protocols(&self) -> HashSet<&str> {
-        let mut known_to: HashMap<&str, usize> = HashMap::new();
-        for (before, member) in self.members.values().enumerate() {
-            for protocol in &member.protocols {
-                let count = known_to.entry(&protocol.name).or_default();
-                // A member that names a protocol twice counts once.
-                if *count == before {
-                    *count += 1;
-                }
-            }
-        }
-        known_to.retain(|_, count| *count == self.members.len());
-        known_to.into_keys().collect()
+    fn protocol_names(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> + Clone {
+        self.members.values().map(|member| member.protocols.iter().map(|protocol| protocol.name.as_str()))
     }
 
     /// `ClassicGroup.computeSubscribedTopics`

@@ -5,7 +5,7 @@
 //! consumer group becomes a classic one when the last member of the consumer protocol goes. An empty
 //! group takes whatever comes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use super::target::target_epoch_record;
 use crate::group::classic::{ClassicGroup, HandedOverMember};
 use crate::group::context::Context;
 use crate::group::events::JoinProtocol;
+use crate::group::protocol_choice;
 use crate::group::records::{GroupMetadataValue, GroupRecord, MemberMetadata};
 use crate::group::timers::Timer;
 use crate::metadata::MetadataImage;
@@ -267,18 +268,10 @@ fn classic_record(
     Some(GroupRecord::GroupMetadata { group_id: group.id.clone(), value: Some(value) })
 }
 
-/// The protocol that all members know and most prefer; of equals, the first by name.
+/// The protocol of the group's first generation as a classic one.
 fn common_protocol(members: &[(&Member, Option<&Assignment>)]) -> Option<String> {
-    let knows =
-        |member: &Member, name: &str| member.classic_protocols().iter().any(|known| known.name == name);
-    let is_common = |name: &str| members.iter().all(|(member, _)| knows(member, name));
-    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-    for (member, _) in members {
-        let names = member.classic_protocols().iter().map(|protocol| protocol.name.as_str());
-        if let Some(choice) = names.into_iter().find(|name| is_common(name)) {
-            *votes.entry(choice).or_default() += 1;
-        }
-    }
-    let most = votes.values().copied().max()?;
-    votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
+    let names = members
+        .iter()
+        .map(|(member, _)| member.classic_protocols().iter().map(|protocol| protocol.name.as_str()));
+    protocol_choice::most_preferred(names).map(str::to_owned)
 }

@@ -1,5 +1,7 @@
 //! Metadata: what topics there are and who leads their partitions, with automatic creation.
 
+use std::collections::HashSet;
+
 use kafka_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use kafka_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -77,9 +79,12 @@ impl Server {
     /// ask again after a pause. Here the answer waits for the new topic, and their first records do not.
     async fn named_topics(
         &self,
-        asked: Vec<MetadataRequestTopic>,
+        mut asked: Vec<MetadataRequestTopic>,
         may_create: bool,
     ) -> Vec<MetadataResponseTopic> {
+        // `KafkaApis.handleTopicMetadataRequest` takes the names as a set.
+        let mut seen = HashSet::with_capacity(asked.len());
+        asked.retain(|topic| seen.insert((topic.topic_id, topic.name.clone())));
         let mut answers = Vec::with_capacity(asked.len());
         let mut missing = Vec::new();
         for topic in &asked {
