@@ -2,7 +2,7 @@
 # Corelog beside Apache Kafka 4.3 on this machine: the same load from `corelog bench`, round by round in turn, each
 # round on a fresh directory. Writes the raw reports and a table to benches/results/DATE-versus/.
 # Settings: WORKS="A B C D D-synced E E-synced F G H I J K" ROUNDS=5 SECONDS_EACH=10 WARMUP=8 FETCH_SECONDS=8
-# FETCH_BYTES=8GiB IDLE_PARTITIONS=5000 IDLE_GIB=2 SHARDS=$(nproc)
+# KAFKA_WARMUP=20 FETCH_BYTES=8GiB IDLE_PARTITIONS=5000 IDLE_GIB=2 SHARDS=$(nproc)
 . "$(dirname "$0")/lib.sh"
 [ -x "$corelog" ] || { echo "$corelog is missing: cargo build --release" >&2; exit 1; }
 kafka_jars
@@ -14,6 +14,8 @@ FETCH_SECONDS=${FETCH_SECONDS:-8}
 # What H and I fetch: both brokers the same bytes, however fast each took them.
 FETCH_BYTES=${FETCH_BYTES:-8GiB}
 WARMUP=${WARMUP:-8}
+# A JVM that was just started is several times slower than it will be.
+KAFKA_WARMUP=${KAFKA_WARMUP:-20}
 IDLE_PARTITIONS=${IDLE_PARTITIONS:-5000}
 IDLE_GIB=${IDLE_GIB:-2}
 results=${RESULTS:-$(results_folder versus)}
@@ -77,6 +79,23 @@ fill() {
   rm -f "$raw/fill.txt"
 }
 
+# What `topic create` takes of a work's flags.
+topic_flags() { flags "$1" | grep -oE -- '--(partitions|topic-config) [^ ]+' | sed 's/--topic-config/--config/'; }
+
+# prepare NAME KIND: the topic is there before anybody measures, and Kafka has compiled what the work makes it do.
+prepare() {
+  # shellcheck disable=SC2046
+  "$corelog" topic create bench $(topic_flags "$1") --bootstrap "127.0.0.1:$PORT" > /dev/null || fail "$1 $2: no topic"
+  [ "$2" = kafka ] || return 0
+  local load=$1
+  case $load in H | I) load=A ;; *-synced) load=${load%-synced} ;; esac
+  # shellcheck disable=SC2046
+  "$corelog" bench produce --bootstrap "127.0.0.1:$PORT" --quiet --topic warm $(flags "$load") --acks all \
+    --warmup 0 --duration "$KAFKA_WARMUP" > "$raw/warm.txt" 2>&1 || { fail "$1: warming Kafka up"; tail -n 5 "$raw/warm.txt"; }
+  rm -f "$raw/warm.txt"
+  "$corelog" topic delete warm --bootstrap "127.0.0.1:$PORT" > /dev/null
+}
+
 drop_caches() {
   sync
   echo 3 > /proc/sys/vm/drop_caches 2> /dev/null || fail "I: dropping the page cache needs root; the figures are of a warm one"
@@ -88,7 +107,6 @@ work() {
   # shellcheck disable=SC2046
   case $name in
     F | G)
-      "$corelog" topic create bench --partitions 16 --bootstrap "127.0.0.1:$PORT" > /dev/null || fail "$name $kind $round: no topic"
       bench "$kind" "$round" "$name-produced" produce $(flags "$name") --acks all --warmup "$WARMUP" --duration "$((SECONDS_EACH + 2))" &
       local producing=$!
       bench "$kind" "$round" "$name" fetch --follow --partitions 16 --connections 4 --warmup "$WARMUP" --duration "$SECONDS_EACH"
@@ -96,7 +114,7 @@ work() {
       ;;
     H)
       fill "$round" "$kind"
-      bench "$kind" "$round" H fetch $(flags H) --warmup 2 --duration "$FETCH_SECONDS"
+      bench "$kind" "$round" H fetch $(flags H) --warmup "$WARMUP" --duration "$FETCH_SECONDS"
       ;;
     I)
       fill "$round" "$kind"
@@ -116,6 +134,7 @@ for round in $(seq "$ROUNDS"); do
     for kind in $order; do
       rm -rf "$DATA"
       start_broker "$kind" "$DATA"
+      prepare "$name" "$kind"
       work "$name" "$kind" "$round"
       stop_broker
     done
@@ -132,7 +151,7 @@ for name in $WORKS; do printf '%s\t%s\n' "$name" "$(title "$name")"; done > "$ra
   echo "# Corelog beside Apache Kafka $KAFKA_VERSION"
   echo
   cat "$results/host.txt"
-  echo "- command: WORKS=\"$WORKS\" ROUNDS=$ROUNDS SECONDS_EACH=$SECONDS_EACH WARMUP=$WARMUP FETCH_SECONDS=$FETCH_SECONDS FETCH_BYTES=$FETCH_BYTES benches/versus/run.sh"
+  echo "- command: WORKS=\"$WORKS\" ROUNDS=$ROUNDS SECONDS_EACH=$SECONDS_EACH WARMUP=$WARMUP KAFKA_WARMUP=$KAFKA_WARMUP FETCH_SECONDS=$FETCH_SECONDS FETCH_BYTES=$FETCH_BYTES benches/versus/run.sh"
   for name in $WORKS; do
     case $name in
       K) ;;
