@@ -23,6 +23,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::Once;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use glommio::{
     PoolPlacement, Shares, TaskQueueHandle,
 };
 
-use super::offload;
+use super::{offload, reactor};
 
 /// As good as never, see above.
 const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
@@ -101,14 +102,16 @@ pub struct JoinError {
 #[must_use = "an executor that is not joined may be cut off at the end of the process"]
 pub struct ExecutorHandle<T: Send + 'static> {
     name: String,
-    thread: ExecutorJoinHandle<T>,
+    /// Nothing if it did not start.
+    thread: ExecutorJoinHandle<Option<T>>,
 }
 
 impl<T: Send + 'static> ExecutorHandle<T> {
     /// Blocks the calling thread until the executor's main future is done.
     pub fn join(self) -> Result<T, JoinError> {
         let Self { name, thread } = self;
-        thread.join().map_err(|error| JoinError { name, message: panic_message(error) })
+        let output = thread.join().map_err(|error| JoinError { name, message: panic_message(error) })?;
+        Ok(output.expect("there is no handle on an executor that did not start"))
     }
 
     /// The executor's name.
@@ -140,16 +143,20 @@ where
     let context_name = config.name.clone();
     let thread = builder(&config)
         .spawn(move || async move {
-            Context::enter(context_name);
-            started.send(()).ok();
-            let output = main().await;
-            end_blocking_calls().await;
-            Context::leave();
-            output
+            let begun = Context::enter(context_name);
+            let has_begun = begun.is_ok();
+            started.send(begun.map_err(|error| error.to_string())).ok();
+            if !has_begun {
+                return None;
+            }
+            let output = reactor::counted(main()).await;
+            reactor::counted(end()).await;
+            Some(output)
         })
         .map_err(|error| failed(error.to_string()))?;
     match has_started.recv() {
-        Ok(()) => Ok(ExecutorHandle { name, thread }),
+        Ok(Ok(())) => Ok(ExecutorHandle { name, thread }),
+        Ok(Err(reason)) => Err(failed(reason)),
         Err(mpsc::RecvError) => Err(failed(match thread.join() {
             Err(error) => error.to_string(),
             Ok(_) => "it ended before its first turn".to_owned(),
@@ -157,11 +164,14 @@ where
     }
 }
 
-/// Waits for the blocking calls that tasks have begun. Those that tasks would begin from now on stay pending.
-async fn end_blocking_calls() {
+/// Waits for the blocking calls and the writes that tasks have begun. Calls that tasks would begin from now on
+/// stay pending.
+async fn end() {
     IS_ENDING.set(true);
     // One helper thread, in order: when this call is back, all before it are.
-    glommio::executor().spawn_blocking(|| ()).await;
+    reactor::through_glommio(glommio::executor().spawn_blocking(|| ())).await;
+    reactor::end().await;
+    Context::leave();
 }
 
 /// Resolves unless the executor is ending, then never: to be awaited before each call for the helper thread.
@@ -241,10 +251,11 @@ thread_local! {
 }
 
 impl Context {
-    fn enter(name: String) {
+    fn enter(name: String) -> io::Result<()> {
         let background =
             glommio::executor().create_task_queue(Shares::default(), Latency::NotImportant, "background");
         CONTEXT.with_borrow_mut(|context| *context = Some(Self { name, background }));
+        reactor::start(background)
     }
 
     fn leave() {

@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 
 use glommio::TaskQueueHandle;
 
-use super::executor;
 use super::sync::{OneshotSender, oneshot};
 use super::time::sleep;
+use super::{executor, reactor};
 
 /// How long the tasks of an executor may keep it from looking at sockets, files, timers and the mesh.
 pub const SLICE: Duration = Duration::from_micros(500);
 
-/// The wait that makes the executor look at everything: its shortest timer.
+/// The wait that makes glommio look at everything: its shortest timer.
 const TURN: Duration = Duration::from_micros(1);
 
 /// The part of the core that the background gets beside a foreground that would take all of it.
@@ -90,6 +90,7 @@ pub fn spawn_background<T: 'static>(future: impl Future<Output = T> + 'static) -
 }
 
 fn spawn_into<T: 'static>(future: impl Future<Output = T> + 'static, queue: TaskQueueHandle) -> Task<T> {
+    let future = reactor::counted(future);
     let task = glommio::spawn_local_into(future, queue).expect("task queues are never removed");
     Task(Some(task))
 }
@@ -104,15 +105,24 @@ thread_local! {
     /// When the background last asked how busy the foreground is.
     static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
 
+    /// How long the executor had slept by then.
+    static SLEPT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+
     /// Whether the task that gives turns runs.
     static IS_PACED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes that the executor has looked at everything.
+pub(super) fn note_look(now: Instant) {
+    TURNED.set(Some(now));
 }
 
 /// Whether the tasks have had the executor for a slice without a look at everything else.
 fn is_slice_over() -> bool {
     let now = Instant::now();
-    // The time that the tasks took is added up, and here taken away, each time the executor has run them all.
-    if !glommio::executor().executor_stats().total_runtime().is_zero() {
+    // While glommio sleeps for the executor: it adds up the time that the tasks took, and here it is taken away,
+    // each time it has run them all.
+    if reactor::is_passive() && !glommio::executor().executor_stats().total_runtime().is_zero() {
         TURNED.set(Some(now));
         return false;
     }
@@ -135,11 +145,20 @@ pub async fn yield_if_needed() {
     }
 }
 
-/// Leaves the run queue until the executor has looked at everything.
+/// Waits until the executor has looked at everything.
 async fn look() {
+    if reactor::is_passive() {
+        look_in_glommio().await;
+    } else {
+        reactor::looked().await;
+    }
+}
+
+/// Leaves the run queue until glommio has looked at everything.
+async fn look_in_glommio() {
     let mut wait = TURN;
     loop {
-        let mut timer = pin!(sleep(wait));
+        let mut timer = pin!(glommio::timer::sleep(wait));
         let mut has_left = false;
         let waited = poll_fn(|cx| {
             let waited = timer.as_mut().poll(cx).map(|()| has_left);
@@ -200,7 +219,11 @@ fn foreground_since_last_asked() -> (Duration, Duration) {
     let now = Instant::now();
     let elapsed = ASKED.replace(Some(now)).map_or(SLICE, |asked| now - asked);
     let stats = glommio::executor().task_queue_stats(TaskQueueHandle::default());
-    (stats.map_or(Duration::ZERO, |stats| stats.runtime()), elapsed)
+    let runtime = stats.map_or(Duration::ZERO, |stats| stats.runtime());
+    // To glommio the driver's sleep is work of the foreground.
+    let slept = reactor::slept();
+    let slept_meanwhile = slept - SLEPT.replace(slept);
+    (runtime.saturating_sub(slept_meanwhile), elapsed)
 }
 
 /// How long the background rests after a slice, beside a foreground that ran for `runtime` of `elapsed`.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_lite::future;
 
+use super::reactor::Sleep;
 use crate::types::Timestamp;
 
 /// The time of [`timeout`] was up first.
@@ -14,7 +15,10 @@ pub struct Elapsed;
 
 /// Returns after `duration`, not earlier.
 pub async fn sleep(duration: Duration) {
-    glommio::timer::sleep(duration).await;
+    match monotonic_now().checked_add(duration) {
+        Some(due) => Sleep::until(due).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The output of `future`, unless it takes longer than `duration`; then it is dropped.

@@ -8,13 +8,14 @@ use glommio::GlommioError;
 
 use crate::disk::{DiskError, DiskOp};
 use crate::rt::executor;
+use crate::rt::reactor::through_glommio;
 
 /// Runs `work` on the executor's helper thread. One at a time, in order; about 50 us for the way.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     executor::unless_ending().await;
     // A panic over there would leave the waiter here hanging: it is carried over.
     let work = move || panic::catch_unwind(AssertUnwindSafe(work));
-    match glommio::executor().spawn_blocking(work).await {
+    match through_glommio(glommio::executor().spawn_blocking(work)).await {
         Ok(output) => output,
         Err(payload) => panic::resume_unwind(payload),
     }

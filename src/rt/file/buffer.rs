@@ -1,14 +1,9 @@
 //! Aligned memory for writes, recycled within its executor.
 //!
 //! A fresh buffer costs 2 us for each 4 KiB page that the kernel has to map, as much as writing it. So
-//! memory that was written goes back to a pool when its last view is gone. glommio can shorten a buffer
-//! but not lengthen it again, and then writes all of it: [`Memory`] therefore keeps the same buffer
-//! twice, as it was allocated and as it is used, and drops only one of them.
-
-#![expect(unsafe_code, reason = "two handles of one buffer, of which one is never dropped")]
+//! memory that was written goes back to a pool when its last view is gone.
 
 use std::cell::{OnceCell, RefCell};
-use std::mem::{self, ManuallyDrop};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -78,7 +73,10 @@ impl DiskBuf for DirectBuf {
 
     fn freeze(mut self) -> SharedBuf {
         let dma = self.dma.take().expect("only freeze and drop take it");
-        SharedBuf(Rc::new(Frozen { memory: Rc::new(Memory::new(dma, self.len)), view: OnceCell::new() }))
+        SharedBuf(Rc::new(Frozen {
+            memory: Rc::new(Memory { dma: Some(dma), len: self.len }),
+            view: OnceCell::new(),
+        }))
     }
 
     fn bytes(shared: &SharedBuf) -> Bytes {
@@ -96,51 +94,31 @@ impl Drop for DirectBuf {
 }
 
 impl SharedBuf {
-    /// What glommio writes from.
-    pub(super) fn dma(&self) -> Rc<DmaBuffer> {
-        Rc::clone(&self.0.memory.used)
-    }
-
-    /// The bytes to write.
-    pub(super) fn as_slice(&self) -> &[u8] {
-        self.0.memory.used.as_bytes()
+    /// What is written.
+    pub(super) fn memory(&self) -> Rc<Memory> {
+        Rc::clone(&self.0.memory)
     }
 }
 
-/// One buffer under two handles.
+/// A filled buffer; it goes back to the pool.
 #[derive(Debug)]
-struct Memory {
-    /// Shortened to what is written; shared with writes in flight.
-    used: ManuallyDrop<Rc<DmaBuffer>>,
-    /// As allocated; dropped only if `used` is not.
-    full: ManuallyDrop<DmaBuffer>,
+pub(super) struct Memory {
+    /// Taken out at the end.
+    dma: Option<DmaBuffer>,
+    len: usize,
 }
 
-impl Memory {
-    fn new(mut dma: DmaBuffer, len: usize) -> Self {
-        // SAFETY: a copy of the handle, not of the memory. `Memory::drop` drops one of the two and
-        // forgets the other, and nobody writes through either from here on.
-        let full = ManuallyDrop::new(unsafe { std::ptr::read(&dma) });
-        dma.trim_to_size(len);
-        Self { used: ManuallyDrop::new(Rc::new(dma)), full }
+impl AsRef<[u8]> for Memory {
+    fn as_ref(&self) -> &[u8] {
+        let dma = self.dma.as_ref().expect("only drop takes it");
+        &dma.as_bytes()[..self.len]
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: `self` goes away, neither field is used after this.
-        let (used, full) =
-            unsafe { (ManuallyDrop::take(&mut self.used), ManuallyDrop::take(&mut self.full)) };
-        match Rc::try_unwrap(used) {
-            Ok(used) => {
-                mem::forget(used);
-                give_back(full);
-            }
-            // A write that nobody awaits any more is still in flight; it frees the memory at its end.
-            Err(used) => {
-                mem::forget(full);
-                drop(used);
-            }
+        if let Some(dma) = self.dma.take() {
+            give_back(dma);
         }
     }
 }
@@ -154,7 +132,7 @@ enum Lent {
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Written(memory) => memory.used.as_bytes(),
+            Self::Written(memory) => (**memory).as_ref(),
             Self::Read(result) => result,
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::blocking::{blocking, glommio_error, os_error};
 use crate::disk::{DiskError, DiskOp};
+use crate::rt::reactor::through_glommio;
 
 /// Whether a directory's file system accepts O_DIRECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +80,16 @@ pub(super) async fn direct_io(dir: &Path) -> Result<DirectIo, DiskError> {
 async fn settle_polling(dir: &Path) -> Result<(), DiskError> {
     let mut options = glommio::io::OpenOptions::new();
     options.write(true).tmpfile(true);
-    let opened = match options.dma_open(dir).await {
+    let opened = match through_glommio(options.dma_open(dir)).await {
         Ok(file) => Ok((file, None)),
         Err(_) => {
             let path = probe_path(dir);
-            glommio::io::DmaFile::create(&path).await.map(|file| (file, Some(path)))
+            through_glommio(glommio::io::DmaFile::create(&path)).await.map(|file| (file, Some(path)))
         }
     };
     let (file, path) = opened.map_err(|error| glommio_error(DiskOp::Open, dir, &error))?;
     if let Some(path) = path {
         blocking(move || fs::remove_file(path).ok()).await;
     }
-    file.close().await.map_err(|error| glommio_error(DiskOp::Close, dir, &error))
+    through_glommio(file.close()).await.map_err(|error| glommio_error(DiskOp::Close, dir, &error))
 }

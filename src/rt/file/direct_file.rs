@@ -2,20 +2,18 @@
 
 #![expect(unsafe_code, reason = "glommio's files lend their descriptor as a number only")]
 
-use std::cell::RefCell;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
-use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use glommio::io::{BufferedFile, DmaFile, OpenOptions};
-use tracing::warn;
+use glommio::io::{BufferedFile, DmaFile};
 
-use super::blocking::glommio_error;
+use super::blocking::{glommio_error, os_error};
 use super::buffer::{DirectBuf, SharedBuf, lend_read};
 use super::page_cache::PageCache;
 use crate::disk::{BLOCK, DiskError, DiskErrorKind, DiskFile, DiskOp, WriteSync, align_down, align_up};
 use crate::rt::executor;
+use crate::rt::reactor::{self, through_glommio};
 use crate::types::FileSlice;
 
 /// The most that one request reads; longer reads are split.
@@ -28,8 +26,6 @@ const WRITE_ATTEMPTS_MAX: usize = 3;
 #[derive(Debug)]
 pub struct DirectFile {
     handle: Handle,
-    /// The same file opened with O_DSYNC, once a write asked for it.
-    synced: RefCell<Synced>,
     page_cache: PageCache,
     /// As it was opened; for messages.
     path: Box<Path>,
@@ -42,22 +38,9 @@ pub(super) enum Handle {
     Buffered(BufferedFile),
 }
 
-#[derive(Debug, Clone)]
-enum Synced {
-    NotTried,
-    Open(Rc<DmaFile>),
-    /// Opening it failed; writes are followed by a sync instead.
-    Unavailable,
-}
-
 impl DirectFile {
     pub(super) fn new(handle: Handle, path: &Path) -> Self {
-        Self {
-            handle,
-            synced: RefCell::new(Synced::NotTried),
-            page_cache: PageCache::default(),
-            path: path.into(),
-        }
+        Self { handle, page_cache: PageCache::default(), path: path.into() }
     }
 
     /// Whether the file bypasses the page cache.
@@ -91,10 +74,12 @@ impl DirectFile {
             Handle::Direct(file) => {
                 let start = align_down(position);
                 let end = align_up(position + len as u64);
-                let result = file.read_at_aligned(start, (end - start) as usize).await;
+                let result = through_glommio(file.read_at_aligned(start, (end - start) as usize)).await;
                 result.map(|result| (result, (position - start) as usize))
             }
-            Handle::Buffered(file) => file.read_at(position, len).await.map(|result| (result, 0)),
+            Handle::Buffered(file) => {
+                through_glommio(file.read_at(position, len)).await.map(|result| (result, 0))
+            }
         };
         let (result, skip) = read.map_err(|error| self.error(DiskOp::Read, &error))?;
         let end = result.len().min(skip + len);
@@ -104,59 +89,12 @@ impl DirectFile {
         Ok(lend_read(result).slice(skip..end))
     }
 
-    /// The handle whose writes are durable when they complete, if there is one.
-    async fn synced_handle(&self, file: &DmaFile) -> Option<Rc<DmaFile>> {
-        let known = self.synced.borrow().clone();
-        match known {
-            Synced::Open(synced) => return Some(synced),
-            Synced::Unavailable => return None,
-            Synced::NotTried => {}
-        }
-        // By descriptor: the path may lead elsewhere by now.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_DSYNC);
-        let opened = match options.dma_open(&path).await {
-            Ok(synced) => Synced::Open(Rc::new(synced)),
-            Err(error) => {
-                warn!(file = %self.path.display(), %error, "no O_DSYNC handle, fdatasync follows each write");
-                Synced::Unavailable
-            }
-        };
-        let mut synced = self.synced.borrow_mut();
-        if matches!(*synced, Synced::NotTried) {
-            *synced = opened;
-        }
-        match &*synced {
-            Synced::Open(synced) => Some(Rc::clone(synced)),
-            Synced::NotTried | Synced::Unavailable => None,
-        }
-    }
-
     /// One write, which may be short by any number of bytes.
     async fn write_once(&self, buf: &SharedBuf, position: u64, sync: WriteSync) -> Result<usize, DiskError> {
-        let written = match (&self.handle, sync) {
-            (Handle::Direct(file), WriteSync::None) => file.write_rc_at(buf.dma(), position).await,
-            (Handle::Direct(file), WriteSync::Data) => match self.synced_handle(file).await {
-                Some(synced) => synced.write_rc_at(buf.dma(), position).await,
-                None => return self.write_then_sync(buf, position).await,
-            },
-            (Handle::Buffered(file), WriteSync::None) => {
-                file.write_at(buf.as_slice().to_vec(), position).await
-            }
-            (Handle::Buffered(_), WriteSync::Data) => return self.write_then_sync(buf, position).await,
-        };
-        written.map_err(|error| self.error(DiskOp::Write, &error))
-    }
-
-    async fn write_then_sync(&self, buf: &SharedBuf, position: u64) -> Result<usize, DiskError> {
-        let written = match &self.handle {
-            Handle::Direct(file) => file.write_rc_at(buf.dma(), position).await,
-            Handle::Buffered(file) => file.write_at(buf.as_slice().to_vec(), position).await,
-        };
-        let written = written.map_err(|error| self.error(DiskOp::Write, &error))?;
-        self.sync_data().await?;
-        Ok(written)
+        let is_synced = sync == WriteSync::Data;
+        // SAFETY: a frozen buffer neither moves nor changes.
+        let written = unsafe { reactor::write(self.descriptor(), buf.memory(), position, is_synced) }.await;
+        written.map_err(|error| os_error(DiskOp::Write, &self.path, &error))
     }
 }
 
@@ -201,18 +139,15 @@ impl DiskFile for DirectFile {
     }
 
     async fn sync_data(&self) -> Result<(), DiskError> {
-        let synced = match &self.handle {
-            Handle::Direct(file) => file.fdatasync().await,
-            Handle::Buffered(file) => file.fdatasync().await,
-        };
-        synced.map_err(|error| self.error(DiskOp::Sync, &error))
+        let synced = reactor::sync_data(self.descriptor()).await;
+        synced.map(drop).map_err(|error| os_error(DiskOp::Sync, &self.path, &error))
     }
 
     async fn truncate(&self, len: u64) -> Result<(), DiskError> {
         executor::unless_ending().await;
         let cut = match &self.handle {
-            Handle::Direct(file) => file.truncate(len).await,
-            Handle::Buffered(file) => file.truncate(len).await,
+            Handle::Direct(file) => through_glommio(file.truncate(len)).await,
+            Handle::Buffered(file) => through_glommio(file.truncate(len)).await,
         };
         cut.map_err(|error| self.error(DiskOp::Truncate, &error))
     }
@@ -234,13 +169,10 @@ impl DiskFile for DirectFile {
     }
 
     async fn close(self) -> Result<(), DiskError> {
-        let Self { handle, synced, path, .. } = self;
-        if let Synced::Open(synced) = synced.into_inner() {
-            synced.close_rc().await.map_err(|error| glommio_error(DiskOp::Close, &path, &error))?;
-        }
+        let Self { handle, path, .. } = self;
         let closed = match handle {
-            Handle::Direct(file) => file.close().await,
-            Handle::Buffered(file) => file.close().await,
+            Handle::Direct(file) => through_glommio(file.close()).await,
+            Handle::Buffered(file) => through_glommio(file.close()).await,
         };
         closed.map_err(|error| glommio_error(DiskOp::Close, &path, &error))
     }

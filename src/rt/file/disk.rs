@@ -12,6 +12,7 @@ use super::device::{self, DirectIo};
 use super::direct_file::{DirectFile, Handle};
 use super::names;
 use crate::disk::{DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, OpenMode};
+use crate::rt::reactor::through_glommio;
 
 /// Files of one executor: direct I/O where the file system has it, the page cache elsewhere.
 ///
@@ -55,8 +56,8 @@ impl Disk for DirectDisk {
         let mut options = OpenOptions::new();
         options.mode(0o644).read(true).write(mode != OpenMode::Read).create_new(mode == OpenMode::CreateNew);
         let handle = match direct_io {
-            DirectIo::Supported => options.dma_open(path).await.map(Handle::Direct),
-            DirectIo::Unsupported => options.buffered_open(path).await.map(Handle::Buffered),
+            DirectIo::Supported => through_glommio(options.dma_open(path)).await.map(Handle::Direct),
+            DirectIo::Unsupported => through_glommio(options.buffered_open(path)).await.map(Handle::Buffered),
         };
         let handle = handle.map_err(|error| glommio_error(DiskOp::Open, path, &error))?;
         Ok(DirectFile::new(handle, path))

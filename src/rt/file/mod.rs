@@ -1,4 +1,5 @@
-//! Files: [`DirectDisk`] implements the disk seam with direct I/O on the executor's io_uring.
+//! Files: [`DirectDisk`] implements the disk seam with direct I/O: opened and read by glommio, written and synced
+//! through the executor's own ring.
 //!
 //! Hidden traps of glommio and of direct I/O:
 //! - the first direct file that an executor opens on a device decides whether all of them busy-poll,
@@ -9,11 +10,10 @@
 //! - `stat` is by path and wrong after a rename: lengths come from the descriptor;
 //! - an unaligned read at the end of the file returns bytes beyond it: reads are aligned and cut here;
 //! - a write may be short, also by less than a block: it is reported in whole blocks, as the seam asks;
-//! - buffers are neither `Send` nor shrinkable without loss: `buffer` recycles them, `lent` lends them
-//!   to other cores and takes them back on their own;
+//! - buffers are not `Send`: `buffer` recycles them, `lent` lends them to other cores and takes them back on
+//!   their own;
 //! - a panic in a blocking call hangs its waiter for ever: `blocking` carries it over;
-//! - `fdatasync` through the ring costs a thread hop: a write that has to be durable goes through a
-//!   second descriptor with O_DSYNC;
+//! - `fdatasync` costs a thread hop: a write that has to be durable says so itself (RWF_DSYNC);
 //! - reads above 1 MiB may hang on some kernels: they are split.
 //!
 //! Where O_DIRECT is refused, the same files work through the page cache.

@@ -1,81 +1,97 @@
 //! Messages between executors: one FIFO per ordered pair.
 //!
 //! [`Mesh::post`] never waits: messages gather in an outbox per peer, and a task per peer carries all
-//! that has gathered as one `Vec` per hop, so that a busy moment makes the hops larger and not more.
-//! An outbox holds what is in flight. It is bounded by whoever posts: a request or its reply is one message
-//! per peer, a connection has few requests under way, and a shard bounds their bytes; what control posts
-//! follows from requests. [`OUTBOX_MESSAGES_MAX`] is far beyond that, and reaching it is a bug.
+//! that has gathered as one `Vec` per hop, so that a busy moment makes the hops larger and not more. A hop
+//! is handed over by a channel of the standard library and the peer's bell, which costs a system call only
+//! if the peer sleeps. glommio's own channels are not used: they reach an executor only when glommio itself
+//! looks at them.
 //!
-//! Hidden traps of glommio:
-//! - a shared channel keeps a waker more for each poll that finds nothing, and a task that polled
-//!   32,768 times beside a busy neighbour would panic: each channel end has a task that only waits for it;
-//! - connecting to an executor that has ended panics: [`MeshBuilder::join`] returns on no executor
-//!   before all have connected;
-//! - a send to an executor that has ended fails: the process is stopping, the messages are dropped.
+//! What is on its way is bounded by whoever posts: a request or its reply is one message per peer, a
+//! connection has few requests under way, and a shard bounds their bytes; what control posts follows from
+//! requests. [`MESSAGES_MAX`] is far beyond that, and reaching it is a bug.
 
 mod outside;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use glommio::channels::shared_channel::{self, ConnectedReceiver, SharedReceiver, SharedSender};
-
+use super::reactor::{self, Bell};
 use super::sync::Notify;
 use super::task;
 
 pub use outside::{Outside, OutsideInbox, outside};
 
-/// Hops of one pair that may wait in the channel; the outbox holds the rest.
-const CHANNEL_HOPS_MAX: usize = 64;
-
-/// Messages of one pair that may wait for the next hop: a hundred thousand connections with a hundred
+/// Messages of one pair that may be on their way: a hundred thousand connections with a hundred
 /// requests each. More can only come from somebody who does not wait for answers.
-const OUTBOX_MESSAGES_MAX: usize = 10_000_000;
-
-/// Hops that may wait for [`Mesh::incoming`] before the channels are left full.
-const INBOX_HOPS_MAX: usize = 256;
+const MESSAGES_MAX: usize = 10_000_000;
 
 /// Makes the meshes of a fixed number of executors. Cloning shares it.
 pub struct MeshBuilder<M: Send + 'static> {
-    rows: Arc<Mutex<Vec<Option<Row<M>>>>>,
+    shared: Arc<Shared<M>>,
 }
 
 impl<M: Send + 'static> Clone for MeshBuilder<M> {
     fn clone(&self) -> Self {
-        Self { rows: Arc::clone(&self.rows) }
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<M> {
+    rows: Mutex<Vec<Option<Row<M>>>>,
+    /// The bells of those who have taken their place.
+    bells: Vec<OnceLock<Arc<Bell>>>,
+}
+
+impl<M> Shared<M> {
+    fn is_complete(&self) -> bool {
+        self.bells.iter().all(|bell| bell.get().is_some())
+    }
+
+    fn ring(&self, place: usize) {
+        if let Some(bell) = self.bells[place].get() {
+            bell.ring();
+        }
     }
 }
 
 /// The channel ends of one executor, by peer; none to itself.
-struct Row<M: Send + 'static> {
-    senders: Vec<Option<SharedSender<Vec<M>>>>,
-    receivers: Vec<Option<SharedReceiver<Vec<M>>>>,
+struct Row<M> {
+    outgoing: Vec<Option<Outgoing<M>>>,
+    incoming: Vec<Option<Incoming<M>>>,
 }
 
-impl<M: Send + 'static> Row<M> {
-    fn empty(executors: usize) -> Self {
-        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
-        senders.resize_with(executors, || None);
-        receivers.resize_with(executors, || None);
-        Self { senders, receivers }
-    }
+struct Outgoing<M> {
+    hops: Sender<Vec<M>>,
+    on_their_way: Arc<AtomicUsize>,
+}
+
+struct Incoming<M> {
+    hops: Receiver<Vec<M>>,
+    on_their_way: Arc<AtomicUsize>,
 }
 
 impl<M: Send + 'static> MeshBuilder<M> {
     /// A mesh between `executors` executors, numbered from 0.
     pub fn new(executors: usize) -> Self {
-        let mut rows: Vec<Row<M>> = (0..executors).map(|_| Row::empty(executors)).collect();
+        let empty = || Row {
+            outgoing: (0..executors).map(|_| None).collect(),
+            incoming: (0..executors).map(|_| None).collect(),
+        };
+        let mut rows: Vec<Row<M>> = (0..executors).map(|_| empty()).collect();
         for from in 0..executors {
             for to in (0..executors).filter(|to| *to != from) {
-                let (sender, receiver) = shared_channel::new_bounded(CHANNEL_HOPS_MAX);
-                rows[from].senders[to] = Some(sender);
-                rows[to].receivers[from] = Some(receiver);
+                let (sender, receiver) = channel();
+                let on_their_way = Arc::new(AtomicUsize::new(0));
+                rows[from].outgoing[to] = Some(Outgoing { hops: sender, on_their_way: on_their_way.clone() });
+                rows[to].incoming[from] = Some(Incoming { hops: receiver, on_their_way });
             }
         }
-        Self { rows: Arc::new(Mutex::new(rows.into_iter().map(Some).collect())) }
+        let rows = Mutex::new(rows.into_iter().map(Some).collect());
+        Self { shared: Arc::new(Shared { rows, bells: (0..executors).map(|_| OnceLock::new()).collect() }) }
     }
 
     /// Takes place `index` on the current executor. Returns once every executor has taken its place.
@@ -84,24 +100,22 @@ impl<M: Send + 'static> MeshBuilder<M> {
     /// When the place does not exist or was taken before.
     pub async fn join(&self, index: usize) -> Mesh<M> {
         let row = {
-            let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rows = self.shared.rows.lock().unwrap_or_else(PoisonError::into_inner);
             rows[index].take().expect("each place of the mesh is taken once")
         };
-        let executors = row.senders.len();
-        let mesh = Mesh { inner: Rc::new(Inner::new(index, executors)) };
-        let arrivals = Rc::new(Arrivals::default());
-        let connecting: Vec<_> = (row.senders.into_iter().zip(row.receivers).enumerate())
-            .filter_map(|(peer, (sender, receiver))| Some((peer, sender?, receiver?)))
-            .map(|(peer, sender, receiver)| mesh.connect(peer, sender, receiver, &arrivals))
-            .collect();
-        for sending in connecting {
-            sending.await;
+        let is_first = self.shared.bells[index].set(reactor::bell()).is_ok();
+        assert!(is_first, "each place of the mesh is taken once");
+        let executors = row.outgoing.len();
+        // Who comes last completes it.
+        (0..executors).for_each(|place| self.shared.ring(place));
+        while !self.shared.is_complete() {
+            reactor::rung().await;
         }
-        // Every channel end of ours is connected; an empty first hop says so to the peers.
-        mesh.inner.connected.set(true);
-        mesh.inner.outboxes.iter().for_each(|outbox| outbox.wake.notify_one());
-        while arrivals.count.get() + 1 < executors {
-            arrivals.changed.wait().await;
+        let mesh = Mesh { inner: Rc::new(Inner::new(index, Arc::clone(&self.shared), row.incoming)) };
+        for (peer, outgoing) in row.outgoing.into_iter().enumerate() {
+            if let Some(outgoing) = outgoing {
+                task::spawn(carry(Rc::clone(&mesh.inner), peer, outgoing)).detach();
+            }
         }
         mesh
     }
@@ -113,13 +127,6 @@ impl<M: Send + 'static> fmt::Debug for MeshBuilder<M> {
     }
 }
 
-/// Peers whose first hop has come.
-#[derive(Default)]
-struct Arrivals {
-    count: Cell<usize>,
-    changed: Notify,
-}
-
 /// One executor's place in the mesh. Cloning shares it.
 pub struct Mesh<M: Send + 'static> {
     inner: Rc<Inner<M>>,
@@ -127,23 +134,32 @@ pub struct Mesh<M: Send + 'static> {
 
 struct Inner<M> {
     index: usize,
-    connected: Cell<bool>,
+    shared: Arc<Shared<M>>,
     outboxes: Vec<Outbox<M>>,
-    inbox: RefCell<VecDeque<(usize, Vec<M>)>>,
-    arrived: Notify,
-    taken: Notify,
+    incoming: Vec<Option<Incoming<M>>>,
+    /// The peer whose hops are looked for first.
+    next_peer: Cell<usize>,
 }
 
 impl<M> Inner<M> {
-    fn new(index: usize, executors: usize) -> Self {
-        Self {
-            index,
-            connected: Cell::new(false),
-            outboxes: (0..executors).map(|_| Outbox::default()).collect(),
-            inbox: RefCell::default(),
-            arrived: Notify::new(),
-            taken: Notify::new(),
+    fn new(index: usize, shared: Arc<Shared<M>>, incoming: Vec<Option<Incoming<M>>>) -> Self {
+        let outboxes = incoming.iter().map(|_| Outbox::default()).collect();
+        Self { index, shared, outboxes, incoming, next_peer: Cell::new(0) }
+    }
+
+    /// The next hop that is there, each peer in its turn.
+    fn try_incoming(&self) -> Option<(usize, Vec<M>)> {
+        let peers = self.incoming.len();
+        for peer in (0..peers).map(|step| (self.next_peer.get() + step) % peers) {
+            let Some(incoming) = &self.incoming[peer] else { continue };
+            // A peer that has ended has sent what it sent.
+            if let Ok(hop) = incoming.hops.try_recv() {
+                incoming.on_their_way.fetch_sub(hop.len(), Ordering::Relaxed);
+                self.next_peer.set((peer + 1) % peers);
+                return Some((peer, hop));
+            }
         }
+        None
     }
 }
 
@@ -195,8 +211,7 @@ impl<M: Send + 'static> Mesh<M> {
             return;
         }
         let mut messages = outbox.messages.borrow_mut();
-        let (was_empty, count) = (messages.is_empty(), messages.len());
-        assert!(count < OUTBOX_MESSAGES_MAX, "{count} messages wait for executor {to}: nobody bounds them");
+        let was_empty = messages.is_empty();
         messages.push(message);
         drop(messages);
         if was_empty {
@@ -209,85 +224,38 @@ impl<M: Send + 'static> Mesh<M> {
         self.inner.outboxes[to].messages.borrow().len()
     }
 
-    /// The next hop's messages, at least one, and who sent them.
+    /// The next hop's messages, at least one, and who sent them. For one task.
     pub async fn incoming(&self) -> (usize, Vec<M>) {
+        // A peer that never pauses must not keep this core from its sockets.
+        task::yield_if_needed().await;
         loop {
-            let next = self.inner.inbox.borrow_mut().pop_front();
-            if let Some(hop) = next {
-                self.inner.taken.notify_all();
-                return hop;
+            match self.inner.try_incoming() {
+                Some(hop) => return hop,
+                None => reactor::rung().await,
             }
-            self.inner.arrived.wait().await;
         }
-    }
-
-    /// Starts the two tasks of one peer. The future is done when the sending end is connected.
-    fn connect(
-        &self,
-        peer: usize,
-        sender: SharedSender<Vec<M>>,
-        receiver: SharedReceiver<Vec<M>>,
-        arrivals: &Rc<Arrivals>,
-    ) -> task::Task<()> {
-        let receiving = {
-            let (inner, arrivals) = (Rc::clone(&self.inner), Rc::clone(arrivals));
-            task::spawn(async move {
-                let receiver = receiver.connect().await;
-                task::spawn(receive(inner, peer, receiver, arrivals)).detach();
-            })
-        };
-        let inner = Rc::clone(&self.inner);
-        task::spawn(async move {
-            let sender = sender.connect().await;
-            task::spawn(send(inner, peer, sender)).detach();
-            receiving.await;
-        })
     }
 }
 
 /// Carries the outbox of one peer until the peer is gone.
-async fn send<M: Send + 'static>(
-    inner: Rc<Inner<M>>,
-    peer: usize,
-    sender: shared_channel::ConnectedSender<Vec<M>>,
-) {
+async fn carry<M: Send + 'static>(inner: Rc<Inner<M>>, peer: usize, outgoing: Outgoing<M>) {
     let outbox = &inner.outboxes[peer];
-    while !inner.connected.get() {
-        outbox.wake.wait().await;
-    }
-    let mut hop = Vec::new();
     loop {
-        if sender.send(hop).await.is_err() {
+        while outbox.messages.borrow().is_empty() {
+            outbox.wake.wait().await;
+        }
+        let hop = std::mem::take(&mut *outbox.messages.borrow_mut());
+        let count = hop.len() + outgoing.on_their_way.fetch_add(hop.len(), Ordering::Relaxed);
+        assert!(
+            count < MESSAGES_MAX,
+            "{count} messages are on their way to executor {peer}: nobody bounds them"
+        );
+        if outgoing.hops.send(hop).is_err() {
+            // It has ended: the process is stopping, what is for it is dropped.
             outbox.gone.set(true);
             outbox.messages.borrow_mut().clear();
             return;
         }
-        while outbox.messages.borrow().is_empty() {
-            outbox.wake.wait().await;
-        }
-        hop = std::mem::take(&mut *outbox.messages.borrow_mut());
-    }
-}
-
-/// Moves one peer's hops into the inbox until the peer is gone.
-async fn receive<M: Send + 'static>(
-    inner: Rc<Inner<M>>,
-    peer: usize,
-    receiver: ConnectedReceiver<Vec<M>>,
-    arrivals: Rc<Arrivals>,
-) {
-    // The first hop is empty and only says that the peer has connected all its ends.
-    if receiver.recv().await.is_some() {
-        arrivals.count.set(arrivals.count.get() + 1);
-        arrivals.changed.notify_all();
-    }
-    while let Some(hop) = receiver.recv().await {
-        while INBOX_HOPS_MAX <= inner.inbox.borrow().len() {
-            inner.taken.wait().await;
-        }
-        inner.inbox.borrow_mut().push_back((peer, hop));
-        inner.arrived.notify_one();
-        // A peer that never pauses must not keep this core from its sockets.
-        task::yield_if_needed().await;
+        inner.shared.ring(peer);
     }
 }

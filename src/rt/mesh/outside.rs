@@ -1,9 +1,9 @@
 //! Messages from plain threads into an executor: main, signals, the admin thread.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+
+use crate::rt::reactor::{self, Bell};
 
 /// Posts from any thread. Cloning shares the inbox.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ struct Shared<M>(Mutex<State<M>>);
 #[derive(Debug)]
 struct State<M> {
     messages: VecDeque<M>,
-    waker: Option<Waker>,
+    /// The receiver's, once it waits.
+    bell: Option<Arc<Bell>>,
     receiver_gone: bool,
 }
 
@@ -38,7 +39,7 @@ const MESSAGES_MAX: usize = 1_000;
 
 /// A way into an executor. For rare messages: it takes a lock, and its few senders bound it.
 pub fn outside<M: Send>() -> (Outside<M>, OutsideInbox<M>) {
-    let state = State { messages: VecDeque::new(), waker: None, receiver_gone: false };
+    let state = State { messages: VecDeque::new(), bell: None, receiver_gone: false };
     let shared = Arc::new(Shared(Mutex::new(state)));
     (Outside { shared: Arc::clone(&shared) }, OutsideInbox { shared })
 }
@@ -59,10 +60,10 @@ impl<M: Send> Outside<M> {
         let count = state.messages.len();
         assert!(count < MESSAGES_MAX, "{count} messages from outside wait: nobody bounds them");
         state.messages.push_back(message);
-        let waker = state.waker.take();
+        let bell = state.bell.clone();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(bell) = bell {
+            bell.ring();
         }
     }
 }
@@ -70,17 +71,17 @@ impl<M: Send> Outside<M> {
 impl<M: Send> OutsideInbox<M> {
     /// The next message. Only one task may wait.
     pub async fn recv(&self) -> M {
-        poll_fn(|cx| {
-            let mut state = self.shared.lock();
-            match state.messages.pop_front() {
-                Some(message) => Poll::Ready(message),
-                None => {
-                    state.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+        loop {
+            let next = {
+                let mut state = self.shared.lock();
+                state.bell.get_or_insert_with(reactor::bell);
+                state.messages.pop_front()
+            };
+            match next {
+                Some(message) => return message,
+                None => reactor::rung().await,
             }
-        })
-        .await
+        }
     }
 }
 
@@ -88,8 +89,7 @@ impl<M> Drop for OutsideInbox<M> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.receiver_gone = true;
-        // Dropped here, on the executor that it belongs to, and not by whoever posts last.
-        state.waker = None;
+        state.bell = None;
         state.messages.clear();
     }
 }

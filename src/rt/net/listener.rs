@@ -2,19 +2,16 @@
 
 #![expect(unsafe_code, reason = "accept4, shutdown and the hand-over of descriptors")]
 
-use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use futures_lite::AsyncRead;
-use glommio::net::TcpStream;
 use tracing::warn;
 
 use super::bind::BoundListener;
 use super::stream::Stream;
+use crate::rt::reactor::{Direction, Source};
 use crate::rt::{task, time};
 
 /// How long [`Listener::accept`] waits when the process or the host is out of descriptors or memory.
@@ -26,7 +23,7 @@ const EXHAUSTED_WARN_EVERY: u64 = 100;
 /// One executor's share of a listening port.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    socket: Source,
     addr: SocketAddr,
     exhausted: u64,
 }
@@ -35,7 +32,7 @@ impl Listener {
     /// Takes a bound socket to the current executor.
     pub fn from_bound(bound: BoundListener) -> Self {
         let addr = bound.local_addr();
-        Self { socket: bound.into_socket(), addr, exhausted: 0 }
+        Self { socket: Source::new(bound.into_socket().into()), addr, exhausted: 0 }
     }
 
     /// The address with the real port.
@@ -49,6 +46,7 @@ impl Listener {
         // Connections that come without a pause must not keep the core from those that are there.
         task::yield_if_needed().await;
         loop {
+            self.socket.ready(Direction::Read).await;
             match accept_now(&self.socket) {
                 Ok(fd) => {
                     self.exhausted = 0;
@@ -58,30 +56,13 @@ impl Listener {
                         return Ok((stream, peer));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.would_block(Direction::Read)
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_exhaustion(&error) => self.pause(&error).await,
                 Err(error) => return Err(error),
             }
-        }
-    }
-
-    /// Waits until a connection may be there.
-    async fn readable(&mut self) {
-        let waited = match self.socket.try_clone() {
-            Ok(copy) => {
-                // SAFETY: the descriptor is a fresh duplicate that nothing else owns.
-                let mut poller = unsafe { TcpStream::from_raw_fd(copy.into_raw_fd()) };
-                // A stream starts with a poll for readability. Reading from a listening socket fails, but
-                // only once that poll has completed, which is all that is wanted.
-                let read = poll_fn(|cx| Pin::new(&mut poller).poll_read(cx, &mut [0]));
-                read.await.ok();
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = waited {
-            self.pause(&error).await;
         }
     }
 
@@ -96,17 +77,19 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // A poll that still waits in the ring keeps the socket alive after its descriptor is closed;
-        // without this the port would go on taking connections that nobody accepts.
+        // The watch in the ring keeps the socket alive a moment longer than its descriptor; without this the port
+        // would go on taking connections that nobody accepts.
         // SAFETY: the descriptor is open, it belongs to `self.socket`.
-        unsafe { libc::shutdown(self.socket.as_raw_fd(), libc::SHUT_RD) };
+        unsafe { libc::shutdown(self.socket.as_fd().as_raw_fd(), libc::SHUT_RD) };
     }
 }
 
-fn accept_now(socket: &TcpListener) -> io::Result<OwnedFd> {
+fn accept_now(socket: &Source) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: null address pointers mean that the peer's address is not asked for.
-    let fd = unsafe { libc::accept4(socket.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags) };
+    let fd = unsafe {
+        libc::accept4(socket.as_fd().as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
+    };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

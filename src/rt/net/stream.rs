@@ -1,23 +1,19 @@
 //! A connection and its two halves.
 
-#![expect(unsafe_code, reason = "sendmsg, shutdown and the hand-over of descriptors")]
+#![expect(unsafe_code, reason = "sendmsg takes pieces by address")]
 
-use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{self, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
-use std::task::Poll;
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::GlommioError;
-use glommio::net::TcpStream;
+use rustix::net::{RecvFlags, Shutdown};
+use socket2::{Domain, Protocol, Type};
 
 use super::read_buffer::ReadBuffer;
 use super::write_queue::WriteQueue;
+use crate::rt::reactor::{Direction, Source};
 use crate::rt::task;
 use crate::types::FileSlice;
 
@@ -29,12 +25,6 @@ const SEND_PIECES_MAX: usize = 64;
 
 /// Bytes of a file that one `sendfile` passes on.
 const SEND_FILE_BYTES_MAX: usize = 256 << 10;
-
-/// Bytes of a file that are copied to wait for room in the socket with them.
-const POLL_FILE_BYTES: usize = 8 << 10;
-
-/// Bytes offered to the poll that waits for room in the socket.
-const POLL_WRITE_BYTES: usize = 64 << 10;
 
 /// A connection. It is closed when both halves are gone.
 #[derive(Debug)]
@@ -58,41 +48,53 @@ pub struct StreamWriter {
 
 #[derive(Debug)]
 struct Socket {
-    /// Borrowed within one poll only; the two halves wait for different events.
-    stream: RefCell<TcpStream>,
+    source: Source,
     peer: SocketAddr,
     local: SocketAddr,
 }
 
+impl Socket {
+    fn shutdown(&self, how: Shutdown) {
+        // A connection that the other side has reset answers ENOTCONN, which is as good.
+        rustix::net::shutdown(&self.source, how).ok();
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
-        // A poll that still waits in the ring keeps the connection open after its descriptor is closed.
-        shutdown(&self.stream.borrow(), net::Shutdown::Both);
+        // The watch in the ring keeps the connection open a moment longer than its descriptor.
+        self.shutdown(Shutdown::Both);
     }
 }
 
 /// Opens a connection, with TCP_NODELAY set.
 pub async fn connect(addr: SocketAddr) -> io::Result<Stream> {
-    let stream = TcpStream::connect(addr).await.map_err(io_error)?;
-    stream.set_nodelay(true).map_err(io_error)?;
-    Stream::from_glommio(stream)
+    let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&addr.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        connected => connected?,
+    }
+    let source = Source::new(socket.into());
+    source.would_block(Direction::Write);
+    source.ready(Direction::Write).await;
+    rustix::net::sockopt::socket_error(&source)??;
+    Stream::from_source(source)
 }
 
 impl Stream {
     /// A connection over an accepted socket.
     pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let socket = net::TcpStream::from(fd);
-        socket.set_nodelay(true)?;
-        // `sendfile` has no flag for it.
-        socket.set_nonblocking(true)?;
-        // SAFETY: the descriptor comes out of its owner, which gives it up.
-        Self::from_glommio(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
+        Self::from_source(Source::new(fd))
     }
 
-    fn from_glommio(stream: TcpStream) -> io::Result<Self> {
-        let peer = stream.peer_addr().map_err(io_error)?;
-        let local = stream.local_addr().map_err(io_error)?;
-        Ok(Self { socket: Rc::new(Socket { stream: RefCell::new(stream), peer, local }) })
+    fn from_source(source: Source) -> io::Result<Self> {
+        let socket = socket2::SockRef::from(&source);
+        socket.set_tcp_nodelay(true)?;
+        let address = |found: socket2::SockAddr| found.as_socket().ok_or(io::ErrorKind::Unsupported);
+        let peer = address(socket.peer_addr()?)?;
+        let local = address(socket.local_addr()?)?;
+        Ok(Self { socket: Rc::new(Socket { source, peer, local }) })
     }
 
     /// The address of the other side.
@@ -126,26 +128,37 @@ impl StreamReader {
             self.burst_bytes = 0;
             task::yield_now().await;
         }
-        let read = poll_fn(|cx| {
-            let mut stream = self.socket.stream.borrow_mut();
-            let read = Pin::new(&mut *stream).poll_read(cx, buffer.unfilled());
-            match &read {
-                Poll::Ready(Ok(count)) => buffer.filled(*count),
-                Poll::Ready(Err(_)) | Poll::Pending => {
+        loop {
+            let source = &self.socket.source;
+            source.ready(Direction::Read).await;
+            let room = buffer.unfilled();
+            let offered = room.len();
+            match rustix::net::recv(source, room, RecvFlags::DONTWAIT) {
+                Ok((_, read)) => {
+                    if read < offered {
+                        source.drained();
+                    }
+                    buffer.filled(read);
+                    self.burst_bytes += read;
+                    return Ok(read);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    source.would_block(Direction::Read);
                     buffer.park();
                     self.burst_bytes = 0;
                 }
+                Err(error) => {
+                    buffer.park();
+                    return Err(error.into());
+                }
             }
-            read
-        })
-        .await?;
-        self.burst_bytes += read;
-        Ok(read)
+        }
     }
 
     /// Ends both directions at once; a task that waits in the other half wakes up.
     pub fn abort(&self) {
-        shutdown(&self.socket.stream.borrow(), net::Shutdown::Both);
+        self.socket.shutdown(Shutdown::Both);
     }
 }
 
@@ -167,24 +180,29 @@ impl StreamWriter {
                 Some(slice) => self.send_file_now(slice)?,
                 None => self.send_now(queue)?,
             };
-            let sent = match sent {
-                Some(sent) => sent,
-                None => self.send_when_writable(queue).await?,
-            };
-            self.burst_bytes += sent;
-            queue.advance(sent);
+            match sent {
+                Some(sent) => {
+                    self.burst_bytes += sent;
+                    queue.advance(sent);
+                }
+                None => {
+                    self.burst_bytes = 0;
+                    self.socket.source.would_block(Direction::Write);
+                    self.socket.source.ready(Direction::Write).await;
+                }
+            }
         }
         Ok(())
     }
 
     /// Ends the writing direction: the other side reads the end of the stream after the last byte.
     pub fn shutdown(&self) {
-        shutdown(&self.socket.stream.borrow(), net::Shutdown::Write);
+        self.socket.shutdown(Shutdown::Write);
     }
 
     /// Ends both directions at once; a task that waits in the other half wakes up.
     pub fn abort(&self) {
-        shutdown(&self.socket.stream.borrow(), net::Shutdown::Both);
+        self.socket.shutdown(Shutdown::Both);
     }
 
     /// One `sendmsg` over the first pieces, which are in memory; `None` when the socket has no room.
@@ -204,7 +222,7 @@ impl StreamWriter {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
         // SAFETY: the first `count` iovecs are initialised and point into the queue's pieces, which live
         // through this call; the kernel only reads them.
-        let sent = unsafe { libc::sendmsg(self.socket.stream.borrow().as_raw_fd(), &message, flags) };
+        let sent = unsafe { libc::sendmsg(self.socket.source.as_fd().as_raw_fd(), &message, flags) };
         if let Ok(sent) = usize::try_from(sent) {
             return Ok(Some(sent));
         }
@@ -220,10 +238,7 @@ impl StreamWriter {
     fn send_file_now(&self, slice: &FileSlice) -> io::Result<Option<usize>> {
         let mut position = slice.position();
         let len = slice.len().min(SEND_FILE_BYTES_MAX);
-        let stream = self.socket.stream.borrow();
-        // SAFETY: the descriptor belongs to the stream, which is borrowed for longer.
-        let socket = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        match rustix::fs::sendfile(socket, slice.file(), Some(&mut position), len) {
+        match rustix::fs::sendfile(&self.socket.source, slice.file(), Some(&mut position), len) {
             // The file was cut: its bytes were promised and cannot be sent any more.
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(sent) => Ok(Some(sent)),
@@ -231,49 +246,5 @@ impl StreamWriter {
             Err(rustix::io::Errno::INTR) => Ok(Some(0)),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Waits for room and sends some of the first piece.
-    async fn send_when_writable(&mut self, queue: &WriteQueue) -> io::Result<usize> {
-        let copied;
-        let first = match queue.front_file() {
-            Some(slice) => {
-                copied = read_front(slice)?;
-                &copied[..]
-            }
-            None => queue.memory_pieces().next().expect("the caller has something to send"),
-        };
-        let first = &first[..first.len().min(POLL_WRITE_BYTES)];
-        poll_fn(|cx| Pin::new(&mut *self.socket.stream.borrow_mut()).poll_write(cx, first)).await
-    }
-}
-
-/// The first bytes of a slice.
-fn read_front(slice: &FileSlice) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; slice.len().min(POLL_FILE_BYTES)];
-    let count = rustix::io::pread(slice.file(), &mut bytes[..], slice.position())?;
-    if count == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    bytes.truncate(count);
-    Ok(bytes)
-}
-
-fn shutdown(stream: &TcpStream, how: net::Shutdown) {
-    let how = match how {
-        net::Shutdown::Read => libc::SHUT_RD,
-        net::Shutdown::Write => libc::SHUT_WR,
-        net::Shutdown::Both => libc::SHUT_RDWR,
-    };
-    // A connection that the other side has reset answers ENOTCONN, which is as good.
-    // SAFETY: the descriptor is open, it belongs to `stream`.
-    unsafe { libc::shutdown(stream.as_raw_fd(), how) };
-}
-
-/// glommio's error as the error it wraps: its own conversion loses the number.
-fn io_error(error: GlommioError<()>) -> io::Error {
-    match error {
-        GlommioError::IoError(source) | GlommioError::EnhancedIoError { source, .. } => source,
-        other => io::Error::other(other.to_string()),
     }
 }

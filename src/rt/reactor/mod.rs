@@ -1,0 +1,296 @@
+//! What wakes the tasks of an executor: sockets, written files, timers, other threads.
+//!
+//! glommio runs the tasks, opens files and reads them. It looks at its three rings between two rounds of its
+//! tasks, which takes four system calls and five submissions (most of them timers that it arms and cancels),
+//! and each of its sleeps interrupts the other cores with a memory barrier. With small requests that was a
+//! third of a core. So everything that happens all the time goes through a ring of our own: sockets are watched
+//! by one request for as long as they live, a file is written by one request, and a task that is always in the
+//! run queue, the [driver](drive), looks at its completions between two rounds and sleeps in the kernel when
+//! nothing else is runnable.
+//!
+//! The driver never sleeps while a call of glommio's is under way ([`through_glommio`]): then it leaves the run
+//! queue, glommio finds it empty and sleeps itself, and our ring is one of the things that wake it. So what is
+//! rare costs what it did, and nothing depends on both sleeping at the right time.
+//!
+//! Sleep, from outside, is [`Bell`]'s.
+
+#![expect(unsafe_code, reason = "descriptors and memory are handed to the kernel")]
+
+mod bell;
+mod readiness;
+mod ring;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::cell::{Cell, OnceCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_lite::AsyncRead;
+use futures_lite::future::or;
+use glommio::TaskQueueHandle;
+use glommio::net::TcpStream;
+use io_uring::opcode;
+use io_uring::types::{Fd, FsyncFlags};
+
+use super::sync::Notify;
+use super::task;
+
+pub(super) use bell::Bell;
+pub(super) use readiness::{Direction, Source};
+pub(super) use ring::Completion;
+pub(super) use timers::Sleep;
+
+/// How long the driver leaves our ring alone while the process has no descriptor to wait for it.
+const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(1);
+
+/// What belongs to one executor.
+pub(super) struct Reactor {
+    ring: ring::Ring,
+    timers: timers::Timers,
+    bell: Arc<Bell>,
+    /// The bell's way into the ring.
+    bell_event: Source,
+    /// Calls of glommio's that are under way.
+    glommio_calls: Cell<usize>,
+    /// The driver has left sleep to glommio.
+    is_passive: Cell<bool>,
+    is_ending: Cell<bool>,
+    /// The last call of glommio's has ended, or another timer is the first.
+    passive_changed: Notify,
+    /// Everything was looked at.
+    looked: Notify,
+    /// The bell rang.
+    rung: Notify,
+    /// How long the driver slept in all.
+    slept: Cell<Duration>,
+}
+
+thread_local! {
+    static CURRENT: OnceCell<Rc<Reactor>> = const { OnceCell::new() };
+
+    /// Polls of this executor's tasks, the driver's left out.
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn try_with_current<T>(use_it: impl FnOnce(&Reactor) -> T) -> Option<T> {
+    CURRENT.try_with(|current| current.get().map(|reactor| use_it(reactor))).ok().flatten()
+}
+
+fn with_current<T>(use_it: impl FnOnce(&Reactor) -> T) -> T {
+    try_with_current(use_it).expect("waits are polled on an executor of rt::executor")
+}
+
+/// Makes the reactor of the executor on this thread and starts its driver; once, before any other task.
+pub(super) fn start(background: TaskQueueHandle) -> io::Result<()> {
+    let bell = Bell::new()?;
+    let bell_event = Source::new(bell.event().try_clone_to_owned()?);
+    let reactor = Rc::new(Reactor {
+        ring: ring::Ring::new()?,
+        timers: timers::Timers::default(),
+        bell,
+        bell_event,
+        glommio_calls: Cell::new(0),
+        is_passive: Cell::new(false),
+        is_ending: Cell::new(false),
+        passive_changed: Notify::new(),
+        looked: Notify::new(),
+        rung: Notify::new(),
+        slept: Cell::new(Duration::ZERO),
+    });
+    CURRENT.with(|current| assert!(current.set(Rc::clone(&reactor)).is_ok(), "an executor is started once"));
+    let driver = drive(reactor, background);
+    glommio::spawn_local_into(driver, TaskQueueHandle::default()).expect("it is always there").detach();
+    Ok(())
+}
+
+/// Waits until the kernel works on nothing of ours any more, and ends the driver.
+pub(super) async fn end() {
+    while with_current(|reactor| reactor.ring.is_busy()) {
+        looked().await;
+    }
+    with_current(|reactor| reactor.is_ending.set(true));
+}
+
+/// `future`, so that the driver knows when it had a turn. To be put around whatever is spawned.
+pub(super) async fn counted<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        POLLS.set(POLLS.get() + 1);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Waits for a call of glommio's other than its yields and spawns.
+pub(super) async fn through_glommio<T>(call: impl Future<Output = T>) -> T {
+    let _under_way = GlommioCall::begin();
+    call.await
+}
+
+struct GlommioCall;
+
+impl GlommioCall {
+    fn begin() -> Self {
+        with_current(|reactor| reactor.glommio_calls.set(reactor.glommio_calls.get() + 1));
+        Self
+    }
+}
+
+impl Drop for GlommioCall {
+    fn drop(&mut self) {
+        try_with_current(|reactor| {
+            reactor.glommio_calls.set(reactor.glommio_calls.get() - 1);
+            if reactor.glommio_calls.get() == 0 && reactor.is_passive.get() {
+                reactor.passive_changed.notify_one();
+            }
+        });
+    }
+}
+
+/// The bell of this executor.
+pub(super) fn bell() -> Arc<Bell> {
+    with_current(|reactor| Arc::clone(&reactor.bell))
+}
+
+/// Waits until the bell rings.
+pub(super) async fn rung() {
+    let current = CURRENT.with(|current| current.get().map(Rc::clone));
+    current.expect("an executor waits for its bell").rung.wait().await;
+}
+
+/// Waits until everything was looked at once more.
+pub(super) async fn looked() {
+    let current = CURRENT.with(|current| current.get().map(Rc::clone));
+    current.expect("an executor waits for its driver").looked.wait().await;
+}
+
+/// Whether glommio sleeps for this executor at the moment, so that only its passes look at anything.
+pub(super) fn is_passive() -> bool {
+    with_current(|reactor| reactor.is_passive.get())
+}
+
+/// How long the executor slept in the driver, which is a task to glommio.
+pub(super) fn slept() -> Duration {
+    with_current(|reactor| reactor.slept.get())
+}
+
+/// Begins to write the bytes of `memory` to `position` of a file; durable at the end if `is_synced`.
+///
+/// # Safety
+/// The bytes stay where they are and as they are as long as the memory lives.
+pub(super) unsafe fn write<M: AsRef<[u8]> + 'static>(
+    file: BorrowedFd<'_>,
+    memory: Rc<M>,
+    position: u64,
+    is_synced: bool,
+) -> Completion {
+    let bytes = (*memory).as_ref();
+    let len = u32::try_from(bytes.len()).expect("buffers are far below 4 GiB");
+    let flags = if is_synced { libc::RWF_DSYNC } else { 0 };
+    let entry =
+        opcode::Write::new(Fd(file.as_raw_fd()), bytes.as_ptr(), len).offset(position).rw_flags(flags);
+    // SAFETY: the caller vouches for the bytes, and the ring keeps the memory until the kernel is done.
+    with_current(|reactor| unsafe { reactor.ring.begin(entry.build(), Some(memory)) })
+}
+
+/// Begins to make the contents of a file durable.
+pub(super) fn sync_data(file: BorrowedFd<'_>) -> Completion {
+    let entry = opcode::Fsync::new(Fd(file.as_raw_fd())).flags(FsyncFlags::DATASYNC);
+    // SAFETY: the request names no memory.
+    with_current(|reactor| unsafe { reactor.ring.begin(entry.build(), None) })
+}
+
+/// Looks at everything between two rounds of the tasks, and sleeps when none is runnable.
+async fn drive(reactor: Rc<Reactor>, background: TaskQueueHandle) {
+    while !reactor.is_ending.get() {
+        reactor.look();
+        let polls = POLLS.get();
+        // Behind everything in the foreground that is runnable; within its own queue the background would wait for ever.
+        glommio::executor().yield_task_queue_now().await;
+        if 0 < reactor.glommio_calls.get() {
+            reactor.sleep_in_glommio().await;
+        } else if polls == POLLS.get() {
+            // The foreground had nothing to do. The background's turn comes before this one ends.
+            glommio::spawn_local_into(async {}, background).expect("task queues are never removed").await;
+            if polls == POLLS.get() && reactor.glommio_calls.get() == 0 {
+                reactor.sleep();
+            }
+        }
+    }
+}
+
+impl Reactor {
+    fn look(&self) {
+        self.ring.glance();
+        self.ring.reap();
+        let now = Instant::now();
+        task::note_look(now);
+        self.timers.fire(now);
+        if self.bell.take() {
+            self.rung.notify_all();
+        }
+        if 0 < self.looked.waiting() {
+            self.looked.notify_all();
+        }
+        self.bell_event.watch(self);
+    }
+
+    fn sleep(&self) {
+        let now = Instant::now();
+        let longest = self.timers.first_due().map(|due| due.saturating_duration_since(now));
+        if longest == Some(Duration::ZERO) || !self.bell.fall_asleep() {
+            return;
+        }
+        self.ring.wait(longest);
+        self.bell.wake_up();
+        self.slept.set(self.slept.get() + now.elapsed());
+    }
+
+    /// Lets glommio submit what it has and sleep, until something comes that is ours.
+    async fn sleep_in_glommio(&self) {
+        if !self.bell.fall_asleep() {
+            return;
+        }
+        self.is_passive.set(true);
+        self.looked.notify_all();
+        or(ring_is_readable(self.ring.as_raw_fd()), or(self.first_timer(), self.passive_changed.wait()))
+            .await;
+        self.is_passive.set(false);
+        self.bell.wake_up();
+    }
+
+    async fn first_timer(&self) {
+        match self.timers.first_due() {
+            Some(due) => glommio::timer::sleep(due.saturating_duration_since(Instant::now())).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn first_timer_changed(&self) {
+        if self.is_passive.get() {
+            self.passive_changed.notify_one();
+        }
+    }
+}
+
+/// Waits in glommio until our ring has completions.
+async fn ring_is_readable(ring: RawFd) {
+    // SAFETY: the descriptor belongs to a ring that lives as long as its executor.
+    let copy = unsafe { BorrowedFd::borrow_raw(ring) }.try_clone_to_owned();
+    let Ok(copy) = copy else {
+        // Out of descriptors: glommio's timer looks after it meanwhile.
+        return glommio::timer::sleep(NO_DESCRIPTOR_PAUSE).await;
+    };
+    // SAFETY: the descriptor is a fresh duplicate that nothing else owns.
+    let mut poller = unsafe { TcpStream::from_raw_fd(copy.into_raw_fd()) };
+    // A stream starts with a poll for readability. Reading from a ring fails, but only once that poll has
+    // completed, which is all that is wanted.
+    poll_fn(|cx| Pin::new(&mut poller).poll_read(cx, &mut [0])).await.ok();
+}

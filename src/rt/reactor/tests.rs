@@ -1,0 +1,196 @@
+//! The driver beside glommio: whichever of the two sleeps, everything wakes the tasks.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Completion, slept, sync_data, through_glommio, write};
+use crate::rt::executor::{self, ExecutorConfig};
+use crate::rt::mesh::outside;
+use crate::rt::net::{ReadBuffer, bind};
+use crate::rt::task::{spawn, yield_now};
+use crate::rt::time::{self, sleep};
+
+const LONG: Duration = Duration::from_secs(600);
+
+fn run<Fut: Future<Output = T> + 'static, T: Send + 'static>(main: impl FnOnce() -> Fut + Send + 'static) -> T {
+    executor::spawn(ExecutorConfig::unpinned("test"), main).unwrap().join().unwrap()
+}
+
+/// A call of glommio's that takes as long as the test.
+fn occupy_glommio() {
+    spawn(through_glommio(glommio::timer::sleep(LONG))).detach();
+}
+
+#[test]
+fn timers_fire_whoever_sleeps() {
+    for is_occupied in [false, true] {
+        run(move || async move {
+            if is_occupied {
+                occupy_glommio();
+            }
+            let long = spawn(sleep(LONG));
+            let begin = Instant::now();
+            for _ in 0..20 {
+                // Each is the first of all timers anew.
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+            assert!(long.cancel().await.is_none());
+        });
+    }
+}
+
+#[test]
+fn threads_and_sockets_wake_the_executor_whoever_sleeps() {
+    for is_occupied in [false, true] {
+        run(move || async move {
+            if is_occupied {
+                occupy_glommio();
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = crate::rt::net::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut peer, _) = listener.accept().unwrap();
+            let (mut reader, _writer) = stream.split();
+            let (from_thread, inbox) = outside();
+            let writer = thread::spawn(move || {
+                for number in 0..100_u32 {
+                    peer.write_all(&[1]).unwrap();
+                    from_thread.post(number);
+                    // Now and then the executor has time to fall asleep.
+                    if number % 10 == 0 {
+                        thread::sleep(Duration::from_millis(2));
+                    }
+                }
+            });
+            let mut buffer = ReadBuffer::new();
+            for number in 0..100 {
+                assert_eq!(inbox.recv().await, number);
+                while buffer.unread().is_empty() {
+                    assert_ne!(reader.read(&mut buffer).await.unwrap(), 0);
+                }
+                buffer.skip(1);
+            }
+            writer.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn an_idle_executor_sleeps_in_the_driver() {
+    let (slept, passed) = run(|| async {
+        let (slept_before, begin) = (slept(), Instant::now());
+        sleep(Duration::from_millis(200)).await;
+        (slept() - slept_before, begin.elapsed())
+    });
+    assert!(passed / 2 < slept, "{slept:?} of {passed:?}");
+}
+
+#[test]
+fn a_stream_that_has_ended_says_so_after_its_last_bytes() {
+    let listener = bind("127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().pop().unwrap();
+    let address = listener.local_addr();
+    let writer = thread::spawn(move || {
+        for _ in 0..50 {
+            TcpStream::connect(address).unwrap().write_all(b"end").unwrap();
+        }
+    });
+    run(move || async move {
+        let mut listener = crate::rt::net::Listener::from_bound(listener);
+        for round in 0..50 {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (mut reader, _writer) = stream.split();
+            let mut buffer = ReadBuffer::new();
+            if round % 2 == 0 {
+                // The end has come before the first read.
+                sleep(Duration::from_millis(1)).await;
+            }
+            while reader.read(&mut buffer).await.unwrap() != 0 {}
+            assert_eq!(buffer.unread(), b"end");
+        }
+    });
+    writer.join().unwrap();
+}
+
+/// Memory that says when it is dropped.
+struct Memory(Vec<u8>, Rc<Cell<bool>>);
+
+impl AsRef<[u8]> for Memory {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.1.set(true);
+    }
+}
+
+fn begin_write(file: &File, byte: u8, dropped: &Rc<Cell<bool>>) -> Completion {
+    let memory = Rc::new(Memory(vec![byte; 1 << 20], Rc::clone(dropped)));
+    // SAFETY: nobody touches the vector until it is dropped.
+    unsafe { write(file.as_fd(), memory, 0, true) }
+}
+
+#[test]
+fn a_write_keeps_its_memory_also_when_nobody_waits_and_the_executor_outlives_it() {
+    let file = tempfile::tempfile().unwrap();
+    let copy = file.try_clone().unwrap();
+    run(move || async move {
+        let dropped = Rc::new(Cell::new(false));
+        assert_eq!(begin_write(&copy, 1, &dropped).await.unwrap(), 1 << 20);
+        assert!(dropped.get());
+        sync_data(copy.as_fd()).await.unwrap();
+
+        let dropped = Rc::new(Cell::new(false));
+        drop(begin_write(&copy, 2, &dropped));
+        // The descriptor goes before the write is done.
+        drop(copy);
+        while !dropped.get() {
+            yield_now().await;
+        }
+    });
+    let copy = file.try_clone().unwrap();
+    run(move || async move {
+        drop(begin_write(&copy, 3, &Rc::default()));
+    });
+    let mut contents = Vec::new();
+    std::io::Seek::rewind(&mut &file).unwrap();
+    std::io::Read::read_to_end(&mut &file, &mut contents).unwrap();
+    assert!(contents == vec![3; 1 << 20], "the executor ended before its last write");
+}
+
+#[test]
+fn a_failed_write_says_why() {
+    let file = File::open("/proc/self/exe").unwrap();
+    let error = run(move || async move { begin_write(&file, 1, &Rc::default()).await.unwrap_err() });
+    assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+}
+
+#[test]
+fn a_busy_executor_looks_at_its_timers_and_threads() {
+    run(|| async {
+        let (from_thread, inbox) = outside();
+        let stop = Rc::new(Cell::new(false));
+        for _ in 0..4 {
+            let stop = Rc::clone(&stop);
+            spawn(async move {
+                while !stop.get() {
+                    yield_now().await;
+                }
+            })
+            .detach();
+        }
+        let posting = thread::spawn(move || from_thread.post(()));
+        inbox.recv().await;
+        posting.join().unwrap();
+        time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await.unwrap_err();
+        stop.set(true);
+    });
+}
