@@ -97,6 +97,8 @@ pub struct NetworkConfig {
     pub idle_max: Option<Duration>,
     /// `corelog.connection.inflight.requests.max`.
     pub inflight_requests_max: usize,
+    /// `corelog.fetch.zerocopy`.
+    pub sends_in_place: bool,
 }
 
 /// Which CPUs run shards, and how many.
@@ -418,6 +420,7 @@ impl Checks<'_> {
             connections_per_ip_overrides,
             idle_max: idle_ms.map(Duration::from_millis),
             inflight_requests_max: settings.size("corelog.connection.inflight.requests.max"),
+            sends_in_place: settings.boolean("corelog.fetch.zerocopy"),
         })
     }
 

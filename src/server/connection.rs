@@ -137,7 +137,10 @@ pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accep
     let Accepted { stream, peer, slot } = accepted;
     let handle = Rc::new(ConnectionHandle::new(listener.is_protected));
     let number = server.register(&handle);
-    let (reader, writer) = stream.split();
+    let (reader, mut writer) = stream.split();
+    if server.config().network.sends_in_place {
+        writer.send_in_place();
+    }
     let queue = Rc::new(AnswerQueue::default());
     let writing = {
         let (queue, handle) = (Rc::clone(&queue), Rc::clone(&handle));

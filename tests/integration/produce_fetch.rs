@@ -350,9 +350,13 @@ fn reads_through_page_cache(broker: &Broker, topic: &str) -> bool {
 fn a_consumer_that_lags_gets_the_same_from_the_page_cache() {
     const RECORDS: usize = 4_000;
     let value = |number: usize| (0..12_000).map(|at| (at * number % 253) as u8).collect::<Vec<_>>();
-    for sendfile in ["true", "false"] {
+    for (sendfile, zerocopy) in [("true", "false"), ("false", "false"), ("false", "true")] {
         // A cache too small for what was produced: a lagging consumer finds nothing there.
-        let small = [("corelog.cache.bytes", "1048576"), ("corelog.fetch.sendfile", sendfile)];
+        let small = [
+            ("corelog.cache.bytes", "1048576"),
+            ("corelog.fetch.sendfile", sendfile),
+            ("corelog.fetch.zerocopy", zerocopy),
+        ];
         let broker = Broker::start(2, &small);
         clients::create_topic(&broker.bootstrap(), "lag", 1, &[("segment.bytes", "16777216")]);
         let mut producer = TestProducer::new(&broker.bootstrap(), &[("linger.ms", "5")]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use corelog::rt::executor::{self, ExecutorConfig};
 use corelog::rt::net::{BindError, Listener, ReadBuffer, WriteQueue, bind, connect};
-use corelog::rt::task::spawn;
+use corelog::rt::task::{spawn, yield_now};
 use corelog::rt::time::{sleep, timeout};
 use corelog::types::{FileSlice, Piece, Prng};
 use socket2::{Domain, Socket, Type};
@@ -184,6 +184,53 @@ fn bytes_of_files_go_out_between_those_in_memory() {
         begin.send(()).unwrap();
         writer.write_all(&mut queue).await.unwrap();
         writer.shutdown();
+    });
+    assert!(reading.join().unwrap() == bytes);
+}
+
+#[test]
+fn bytes_are_sent_in_place_and_let_go_when_the_other_side_has_them() {
+    const LEN: usize = 9 << 20;
+    let (file, bytes) = random_file(LEN);
+    // Memory that says when it is let go.
+    struct Owner(Vec<u8>, std::sync::mpsc::Sender<()>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.1.send(()).ok();
+        }
+    }
+    let (let_go, was_let_go) = std::sync::mpsc::channel();
+    let memory = Bytes::from_owner(Owner(bytes.clone(), let_go));
+    let pieces: Vec<Piece> = vec![
+        memory.slice(..100).into(),
+        memory.slice(100..5_000_000).into(),
+        Piece::File(FileSlice::new(file, 5_000_000, 1_000)),
+        memory.slice(5_001_000..).into(),
+    ];
+    drop(memory);
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let client = TcpStream::connect(bound.local_addr()).unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut received = Vec::new();
+        (&client).read_to_end(&mut received).unwrap();
+        received
+    });
+    run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        let (_reader, mut writer) = stream.split();
+        writer.send_in_place();
+        let mut queue = WriteQueue::new();
+        queue.extend(pieces);
+        writer.write_all(&mut queue).await.unwrap();
+        writer.shutdown();
+        while was_let_go.try_recv().is_err() {
+            yield_now().await;
+        }
     });
     assert!(reading.join().unwrap() == bytes);
 }

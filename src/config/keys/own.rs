@@ -28,6 +28,10 @@ keys! {
     /// records are read directly, into the memory of `corelog.cache.bytes`.
     "corelog.fetch.sendfile" => boolean.default("true");
 
+    /// Whether large responses from memory are sent in place (`SENDMSG_ZC`): a network card then fetches them
+    /// itself, where loopback has the kernel copy them all the same.
+    "corelog.fetch.zerocopy" => boolean.default("false");
+
     /// Bytes that each shard may hold before they are written; producers wait while it is exceeded.
     "corelog.staged.bytes.max" => long.default("67108864").at_least(1_048_576);
 

@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, Type};
 
 use super::read_buffer::ReadBuffer;
 use super::write_queue::WriteQueue;
-use crate::rt::reactor::{Direction, Source};
+use crate::rt::reactor::{Direction, Source, send_in_place};
 use crate::rt::task;
 use crate::types::FileSlice;
 
@@ -25,6 +25,9 @@ const SEND_PIECES_MAX: usize = 64;
 
 /// Bytes of a file that one `sendfile` passes on.
 const SEND_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Fewer bytes are copied in less time than it takes to pin them.
+const IN_PLACE_BYTES_MIN: usize = 32 << 10;
 
 /// A connection. It is closed when both halves are gone.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct StreamReader {
 pub struct StreamWriter {
     socket: Rc<Socket>,
     burst_bytes: usize,
+    /// Whether much in memory is sent without a copy.
+    sends_in_place: bool,
 }
 
 #[derive(Debug)]
@@ -111,7 +116,7 @@ impl Stream {
     pub fn split(self) -> (StreamReader, StreamWriter) {
         let Self { socket } = self;
         let reader = StreamReader { socket: Rc::clone(&socket), burst_bytes: 0 };
-        (reader, StreamWriter { socket, burst_bytes: 0 })
+        (reader, StreamWriter { socket, burst_bytes: 0, sends_in_place: false })
     }
 }
 
@@ -168,8 +173,13 @@ impl StreamWriter {
         self.socket.peer
     }
 
-    /// Hands everything in `queue` to the kernel. After an error the rest of the queue is undefined and
-    /// the connection useless.
+    /// From now on much in memory is sent from where it is, if the kernel can.
+    pub fn send_in_place(&mut self) {
+        self.sends_in_place = true;
+    }
+
+    /// Hands everything in `queue` to the kernel. After an error, and after a call that was dropped while it sent
+    /// in place, the rest of the queue is undefined and the connection useless.
     pub async fn write_all(&mut self, queue: &mut WriteQueue) -> io::Result<()> {
         while !queue.is_empty() {
             if BURST_BYTES <= self.burst_bytes {
@@ -178,6 +188,9 @@ impl StreamWriter {
             }
             let sent = match queue.front_file() {
                 Some(slice) => self.send_file_now(slice)?,
+                None if self.sends_in_place && IN_PLACE_BYTES_MIN <= queue.bytes() => {
+                    self.send_pieces_in_place(queue).await?
+                }
                 None => self.send_now(queue)?,
             };
             match sent {
@@ -231,6 +244,24 @@ impl StreamWriter {
             io::ErrorKind::WouldBlock => Ok(None),
             io::ErrorKind::Interrupted => Ok(Some(0)),
             _ => Err(error),
+        }
+    }
+
+    /// Sends the first pieces, which are in memory, without a copy; `None` when the socket has no room.
+    async fn send_pieces_in_place(&mut self, queue: &WriteQueue) -> io::Result<Option<usize>> {
+        let pieces: Vec<_> = queue.memory_pieces().take(SEND_PIECES_MAX).cloned().collect();
+        let more = pieces.len() < queue.count();
+        let sent = send_in_place(&self.socket.source, pieces, more).await;
+        match sent.map_err(|error| (error.raw_os_error(), error)) {
+            Ok(sent) => Ok(Some(sent)),
+            Err((Some(libc::EAGAIN), _)) => Ok(None),
+            Err((Some(libc::EINTR), _)) => Ok(Some(0)),
+            // The kernel or the protocol below cannot.
+            Err((Some(libc::EINVAL | libc::EOPNOTSUPP), _)) => {
+                self.sends_in_place = false;
+                Ok(Some(0))
+            }
+            Err((_, error)) => Err(error),
         }
     }
 

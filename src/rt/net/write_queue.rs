@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 use crate::types::{FileSlice, Piece};
 
@@ -45,9 +45,9 @@ impl WriteQueue {
     }
 
     /// The pieces at the front that are in memory, in order.
-    pub(super) fn memory_pieces(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn memory_pieces(&self) -> impl Iterator<Item = &Bytes> {
         self.pieces.iter().map_while(|piece| match piece {
-            Piece::Memory(bytes) => Some(&bytes[..]),
+            Piece::Memory(bytes) => Some(bytes),
             Piece::File(_) => None,
         })
     }
@@ -102,7 +102,7 @@ mod tests {
         queue.extend([Bytes::from_static(b"abc"), Bytes::new(), Bytes::from_static(b"defg")]);
         assert_eq!(queue.bytes(), 7);
         queue.advance(4);
-        assert_eq!(queue.memory_pieces().collect::<Vec<_>>(), [b"efg"]);
+        assert_eq!(queue.memory_pieces().collect::<Vec<_>>(), [&Bytes::from_static(b"efg")]);
         queue.advance(3);
         assert!(queue.is_empty() && queue.bytes() == 0);
     }

@@ -17,6 +17,7 @@
 #![expect(unsafe_code, reason = "descriptors and memory are handed to the kernel")]
 
 mod bell;
+mod in_place;
 mod readiness;
 mod ring;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use super::sync::Notify;
 use super::task;
 
 pub(super) use bell::Bell;
+pub(super) use in_place::send_in_place;
 pub(super) use readiness::{Direction, Source};
 pub(super) use ring::Completion;
 pub(super) use timers::Sleep;

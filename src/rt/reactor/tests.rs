@@ -18,7 +18,9 @@ use crate::rt::time::{self, sleep};
 
 const LONG: Duration = Duration::from_secs(600);
 
-fn run<Fut: Future<Output = T> + 'static, T: Send + 'static>(main: impl FnOnce() -> Fut + Send + 'static) -> T {
+fn run<Fut: Future<Output = T> + 'static, T: Send + 'static>(
+    main: impl FnOnce() -> Fut + Send + 'static,
+) -> T {
     executor::spawn(ExecutorConfig::unpinned("test"), main).unwrap().join().unwrap()
 }
 
