@@ -22,6 +22,7 @@ mod killed_members;
 mod lifecycle;
 mod long_polls;
 mod operations;
+mod overload;
 mod produce_fetch;
 mod restart;
 mod topics;

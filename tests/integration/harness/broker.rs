@@ -192,6 +192,25 @@ impl Broker {
         Duration::from_millis(ticks.sum::<u64>() * 1_000 / rustix::param::clock_ticks_per_second())
     }
 
+    /// Memory of the process that is resident now.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that was resident at a time since the process began.
+    pub(crate) fn resident_bytes_max(&self) -> usize {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// A size from `/proc/PID/status`, see proc(5).
+    fn status_bytes(&self, field: &str) -> usize {
+        let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = fs::read_to_string(path).expect("the broker runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of Linux");
+        let kib = line.split_whitespace().next().expect("a number in kB");
+        kib.parse::<usize>().expect("a number in kB") << 10
+    }
+
     /// How many sockets the process has open.
     pub(crate) fn sockets(&self) -> usize {
         let path = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
