@@ -3,12 +3,15 @@
 //!
 //! At most `corelog.connection.inflight.requests.max` requests are between the two, and at most
 //! `corelog.staged.bytes.max` bytes of requests on the whole shard; beyond that the socket is not read, and
-//! TCP tells the client. A connection that misbehaves, or does not read its responses, harms itself only.
+//! TCP tells the client. A connection that misbehaves, or does not read its responses, harms itself only:
+//! while the kernel takes none of its responses, the requests behind them are finished all the same.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -114,6 +117,45 @@ impl AnswerQueue {
 
     fn try_pop(&self) -> Option<InFlight> {
         self.waiting.borrow_mut().pop_front()
+    }
+
+    /// The request is the next one again.
+    fn put_back(&self, in_flight: InFlight) {
+        self.waiting.borrow_mut().push_front(in_flight);
+    }
+
+    /// Finishes requests in order as they come, up to one that may wait for long; their responses stay. Never
+    /// ready. Dropped, it leaves every request where it was.
+    async fn finish_ahead<T>(&self) -> T {
+        // Those at the front that need no more than to be sent.
+        let mut finished = 0;
+        loop {
+            poll_fn(|cx| self.poll_finish_ahead(&mut finished, cx)).await;
+            self.changed.wait().await;
+        }
+    }
+
+    /// Ready when all requests that are there are finished.
+    fn poll_finish_ahead(&self, finished: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Taken out, so that nothing is borrowed while it is polled; only this side takes requests away.
+            let place =
+                |in_flight: &mut InFlight| std::mem::replace(&mut in_flight.answer, Answer::Now(Vec::new()));
+            let Some(mut answer) = self.waiting.borrow_mut().get_mut(*finished).map(place) else {
+                return Poll::Ready(());
+            };
+            let polled = answer.poll_finish(cx);
+            let mut waiting = self.waiting.borrow_mut();
+            let in_flight = waiting.get_mut(*finished).expect("requests are added behind");
+            in_flight.answer = answer;
+            if polled.is_pending() {
+                return Poll::Pending;
+            }
+            let memory = in_flight.memory.take();
+            drop(waiting);
+            drop(memory);
+            *finished += 1;
+        }
     }
 
     /// The next request; `None` once there will be no more.
@@ -261,30 +303,41 @@ async fn write_answers(
     while let Some(first) = queue.pop().await {
         let mut next = Some(first);
         let mut slots = Vec::new();
-        while let Some(in_flight) = next {
+        while let Some(mut in_flight) = next {
             task::yield_if_needed().await;
+            if let Answer::Later(later) | Answer::Waiting(later) = &mut in_flight.answer
+                && !output.is_empty()
+            {
+                match poll_once(later).await {
+                    Some(frame) => in_flight.answer = Answer::Now(frame?),
+                    None => {
+                        queue.put_back(in_flight);
+                        flush(queue, &mut writer, &mut output, handle).await?;
+                        slots.clear();
+                        next = queue.try_pop();
+                        continue;
+                    }
+                }
+            }
             match in_flight.answer {
                 Answer::Now(frame) => output.extend(frame),
-                Answer::Later(mut later) | Answer::Waiting(mut later) => match poll_once(&mut later).await {
-                    Some(frame) => output.extend(frame?),
-                    None => {
-                        flush(&mut writer, &mut output, handle).await?;
-                        output.extend(later.await?);
-                    }
-                },
+                Answer::Later(later) | Answer::Waiting(later) => output.extend(later.await?),
                 Answer::Silent(silent) => silent.await?,
             }
             drop(in_flight.memory);
             slots.push(in_flight.slot);
             next = queue.try_pop();
         }
-        flush(&mut writer, &mut output, handle).await?;
+        flush(queue, &mut writer, &mut output, handle).await?;
     }
     writer.shutdown();
     Ok(())
 }
 
+/// Hands responses to the kernel. A client that does not read them must not have the requests behind them
+/// keep memory that others need.
 async fn flush(
+    queue: &AnswerQueue,
     writer: &mut StreamWriter,
     output: &mut WriteQueue,
     handle: &ConnectionHandle,
@@ -293,5 +346,6 @@ async fn flush(
         return Ok(());
     }
     handle.touch();
-    writer.write_all(output).await.map_err(|_| CloseReason::PeerGone)
+    let writing = async { writer.write_all(output).await.map_err(|_| CloseReason::PeerGone) };
+    or(writing, queue.finish_ahead()).await
 }

@@ -1,7 +1,8 @@
 //! What becomes of a request: a response now, a response later, none, or the end of the connection.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use crate::types::Piece;
 
@@ -23,6 +24,20 @@ pub(super) enum Answer {
     Waiting(LaterFrame),
     /// The request has no response (acks=0), but is to be finished in its turn.
     Silent(Pin<Box<dyn Future<Output = Result<(), CloseReason>>>>),
+}
+
+impl Answer {
+    /// Does what is left to do, up to sending; ready when there is nothing but that. An answer that may wait
+    /// for long is left alone: nothing comes behind it before it is answered.
+    pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = match self {
+            Self::Now(_) => return Poll::Ready(()),
+            Self::Waiting(_) => return Poll::Pending,
+            Self::Later(later) => later.as_mut().poll(cx),
+            Self::Silent(silent) => silent.as_mut().poll(cx).map_ok(|()| Frame::new()),
+        };
+        polled.map(|outcome| *self = Self::Later(Box::pin(ready(outcome))))
+    }
 }
 
 /// Why a connection is closed by us.

@@ -17,7 +17,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
-use crate::harness::wire::{self, Wire};
+use crate::harness::wire::{self, Body, Wire};
 use crate::harness::{PATIENCE, clients, eventually, now_ms, requests};
 
 const CONNECTIONS: usize = 40;
@@ -241,4 +241,38 @@ fn a_flood_that_no_core_could_take_leaves_memory_bounded() {
     );
     assert!(growth <= GROWTH_BYTES_MAX, "{growth} bytes more than before, at most {GROWTH_BYTES_MAX}");
     assert_readable(&broker, &acknowledged);
+}
+
+#[test]
+fn requests_whose_answers_nobody_reads_keep_no_memory_from_others() {
+    const QUESTIONS: usize = 40;
+    const LARGE_REQUESTS: usize = 3;
+    // Each takes all of `corelog.staged.bytes.max`.
+    let value = vec![b'x'; STAGED_BYTES_MAX + 1];
+    let batch = RawBatch::of(&[&value], now_ms()).encode();
+    let broker = broker(&[("max.message.bytes", &(2 * STAGED_BYTES_MAX).to_string())]);
+    clients::create_topic(&broker.bootstrap(), "wide", 300, &[]);
+
+    let mut silent = connect_with_small_buffers(broker.address());
+    // Their answers have ten times the bytes that fit on the way.
+    let question = Body::new().i32(1).string("wide").i8(0).i8(0).i8(0);
+    (0..QUESTIONS).for_each(|_| silent.send(wire::METADATA_V8, &question));
+    (0..LARGE_REQUESTS).for_each(|_| {
+        silent.send(wire::PRODUCE_V7, &requests::produce_body("flooded", 0, -1, &batch));
+    });
+    healthy_requests(&broker);
+    let mut other = Wire::connect(broker.address());
+    eventually("the records are there", PATIENCE, || {
+        let fetched = requests::fetch_limited(&mut other, "flooded", 0, 0, 1);
+        (fetched.high_watermark == LARGE_REQUESTS as i64).then_some(())
+    });
+
+    enlarge_receive_buffer(silent.stream());
+    (0..QUESTIONS).for_each(|_| _ = silent.any_reply().expect("every question is answered"));
+    for number in 0..LARGE_REQUESTS {
+        let mut reply = silent.any_reply().expect("every request is answered");
+        assert_eq!(reply.i32(), (QUESTIONS + number) as i32 + 1, "answers come in order");
+        let produced = requests::read_produced(&mut reply);
+        assert_eq!((produced.error_code, produced.base_offset), (0, number as i64));
+    }
 }
