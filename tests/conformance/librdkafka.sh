@@ -10,20 +10,6 @@
 list=${1:-librdkafka}
 [ -e "$here/lists/$list.txt" ] || { echo "lists/$list.txt is not there: $(ls "$here/lists")" >&2; exit 1; }
 shift $(($# > 0))
-package=@confluentinc/kafka-javascript@1.10.1
-rdkafka=$WORK/librdkafka/package/deps/librdkafka
-
-# The source comes in the package of librdkafka's JavaScript binding, tests and all.
-build() {
-  need npm "apt-get install npm; it only fetches the source"
-  mkdir -p "$WORK/librdkafka"
-  (
-    cd "$WORK/librdkafka"
-    tar xf "$(npm pack -s "$package")"
-    cd package/deps/librdkafka
-    ./configure && make -j2 libs && make -j2 -C tests build
-  ) > "$WORK/librdkafka/build.log" 2>&1 || { tail "$WORK/librdkafka/build.log" >&2; exit 1; }
-}
 
 # One broker serves the whole list, with short waits: a test that needs Kafka's longer ones has a list of its own. Some
 # tests take it that two members that start together are together from the first generation on, and the client puts off
@@ -76,7 +62,7 @@ run() {
   local name=$id${part:+ $part}${tests:+ ${tests//,/ }} log; log=$WORK/librdkafka/$list-$id${part:+-$part}
   rm -f "$log.json"
   (
-    cd "$rdkafka/tests"
+    cd "$LIBRDKAFKA/tests"
     export LD_LIBRARY_PATH=../src:../src-cpp BROKERS=$BOOTSTRAP TEST_KAFKA_VERSION=$version TESTS=$id
     export TEST_REPORT=$log.json RDKAFKA_TEST_CONF=$WORK/librdkafka/$list.conf
     # shellcheck disable=SC2086
@@ -88,9 +74,12 @@ run() {
   [ "$found" -ge "$count" ] || fail "$name: $found sub-tests passed, expected $count or more"
 }
 
-[ -x "$rdkafka/tests/test-runner" ] || build
+librdkafka
+if [ ! -x "$LIBRDKAFKA/tests/test-runner" ]; then
+  make -j2 -C "$LIBRDKAFKA/tests" build > "$WORK/librdkafka/tests.log" 2>&1 || { tail "$WORK/librdkafka/tests.log" >&2; exit 1; }
+fi
 kafka_path
-make -s -C "$rdkafka/tests/java" KAFKA_PATH="$KAFKA_PATH" > "$WORK/librdkafka/java.log" 2>&1
+make -s -C "$LIBRDKAFKA/tests/java" KAFKA_PATH="$KAFKA_PATH" > "$WORK/librdkafka/java.log" 2>&1
 [ -n "${BOOTSTRAP:-}" ] || { broker_start "${broker[@]}"; started=1; }
 printf 'bootstrap.servers=%s\ntest.topic.random=true\ntest.timeout.multiplier=3\n' "$BOOTSTRAP" > "$WORK/librdkafka/$list.conf"
 while read -r id options; do
