@@ -7,6 +7,8 @@ PORT=${PORT:-19092}
 DATA=${DATA:-$WORK/versus}
 # What Kafka's own start script sets.
 KAFKA_JVM=${KAFKA_JVM:--server -Xms1g -Xmx1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent}
+# Further KEY=VALUE of the brokers that are started, alike for both.
+settings=()
 broker_pid=
 
 stop_broker() {
@@ -34,6 +36,7 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 P
+  [ ${#settings[@]} = 0 ] || printf '%s\n' "${settings[@]}" >> "$1/server.properties"
   kafka kafka.tools.StorageTool format --standalone -t AAAAAAAAAAAAAAAAAAAAAQ -c "$1/server.properties" > "$1/format.log" 2>&1
 }
 
@@ -43,7 +46,7 @@ launch() {
   case $1 in
     corelog)
       "$corelog" start --override log.dirs="$2/data" --override "listeners=PLAINTEXT://127.0.0.1:$PORT" \
-        --override corelog.shards="$SHARDS" > "$2/broker.log" 2>&1 < /dev/null &
+        --override corelog.shards="$SHARDS" "${settings[@]/#/--override=}" > "$2/broker.log" 2>&1 < /dev/null &
       ;;
     kafka)
       # shellcheck disable=SC2086

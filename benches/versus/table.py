@@ -8,18 +8,18 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-# Name, value, and whether more is better.
+# Name, where it is in a report, how many of its unit make one, and whether more is better.
 METRICS = [
-    ("MB/s", lambda report: report["megabytes_per_second"], True),
-    ("records/s", lambda report: report["records_per_second"], True),
-    ("broker CPU-s per GB", lambda report: report["broker_cpu"]["seconds_per_gb"], False),
-    ("broker CPU-s per million records", lambda report: report["broker_cpu"]["seconds_per_million_records"], False),
-    ("p50 ms", lambda report: report["latency_ms"]["p50"], False),
-    ("p99 ms", lambda report: report["latency_ms"]["p99"], False),
-    ("p99.9 ms", lambda report: report["latency_ms"]["p99.9"], False),
-    ("max ms", lambda report: report["latency_ms"]["max"], False),
-    ("resident MiB", lambda report: report["broker_resident_bytes"] / 1_048_576, False),
-    ("generator CPU-s per GB", lambda report: report["own_cpu"]["seconds_per_gb"], False),
+    ("MB/s", ["megabytes_per_second"], 1, True),
+    ("records/s", ["records_per_second"], 1, True),
+    ("broker CPU-s per GB", ["broker_cpu", "seconds_per_gb"], 1, False),
+    ("broker CPU-s per million records", ["broker_cpu", "seconds_per_million_records"], 1, False),
+    ("p50 ms", ["latency_ms", "p50"], 1, False),
+    ("p99 ms", ["latency_ms", "p99"], 1, False),
+    ("p99.9 ms", ["latency_ms", "p99.9"], 1, False),
+    ("max ms", ["latency_ms", "max"], 1, False),
+    ("resident MiB", ["broker_resident_bytes"], 1_048_576, False),
+    ("generator CPU-s per GB", ["own_cpu", "seconds_per_gb"], 1, False),
 ]
 OVERVIEW = ["MB/s", "records/s", "broker CPU-s per GB", "broker CPU-s per million records", "p50 ms", "p99 ms", "p99.9 ms"]
 
@@ -41,8 +41,17 @@ def cell(values):
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
 
 
-def values(work, metric):
-    return {broker: [metric(report) for report in found] for broker, found in reports[work].items()}
+def figure(report, where, unit):
+    """The value of a metric, nothing where the load generator does not tell it."""
+    for name in where:
+        report = report.get(name) if report else None
+    return None if report is None else report / unit
+
+
+def values(work, where, unit):
+    """The rounds of each broker that has the metric."""
+    figures = {broker: [figure(report, where, unit) for report in found] for broker, found in reports[work].items()}
+    return {broker: found for broker, found in figures.items() if None not in found}
 
 
 def ratio(found, is_more_better):
@@ -51,7 +60,7 @@ def ratio(found, is_more_better):
         return "-"
     ours, theirs = (statistics.median(found[broker]) for broker in ("corelog", "kafka"))
     better, worse = (ours, theirs) if is_more_better else (theirs, ours)
-    return f"{better / worse:.2f}" if worse > 0 else "-"
+    return f"{better / worse:.2f}" if worse > 0 and better > 0 else "-"
 
 
 def errors(work):
@@ -64,7 +73,7 @@ print("moves more. Everything of Corelog's is synced before it is acknowledged, 
 print("| work | " + " | ".join(OVERVIEW) + " |")
 print("|---|" + "---|" * len(OVERVIEW))
 for work in measured:
-    cells = [ratio(values(work, metric), more) for name, metric, more in METRICS if name in OVERVIEW]
+    cells = [ratio(values(work, where, unit), more) for name, where, unit, more in METRICS if name in OVERVIEW]
     failed = " (errors: means nothing)" if errors(work) else ""
     print(f"| {work}{failed} | " + " | ".join(cells) + " |")
 
@@ -72,8 +81,8 @@ print("\nBelow: medians of the rounds, in brackets the lowest and the highest.")
 for work in measured:
     rounds = " and ".join(f"{len(found)} of {broker}" for broker, found in sorted(reports[work].items()))
     print(f"\n## {work}: {works[work]}\n\nRounds: {rounds}.\n\n| | Corelog | Kafka | ratio |\n|---|---|---|---|")
-    for name, metric, more in METRICS:
-        found = values(work, metric)
+    for name, where, unit, more in METRICS:
+        found = values(work, where, unit)
         cells = [cell(found[broker]) if broker in found else "-" for broker in ("corelog", "kafka")]
         print(f"| {name} | {cells[0]} | {cells[1]} | {ratio(found, more)} |")
     if errors(work):
