@@ -171,7 +171,6 @@ async fn end() {
     // One helper thread, in order: when this call is back, all before it are.
     reactor::through_glommio(glommio::executor().spawn_blocking(|| ())).await;
     reactor::end().await;
-    Context::leave();
 }
 
 /// Resolves unless the executor is ending, then never: to be awaited before each call for the helper thread.
@@ -256,10 +255,6 @@ impl Context {
             glommio::executor().create_task_queue(Shares::default(), Latency::NotImportant, "background");
         CONTEXT.with_borrow_mut(|context| *context = Some(Self { name, background }));
         reactor::start(background)
-    }
-
-    fn leave() {
-        CONTEXT.with_borrow_mut(|context| *context = None);
     }
 }
 

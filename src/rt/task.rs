@@ -7,18 +7,16 @@
 //! - a task counts its live wakers in 16 bits and panics at 32,768: wait for few things per task, and
 //!   give each member of a large set a task of its own. The waits of [`sync`](super::sync) keep one
 //!   waker each however often they are polled;
-//! - its own yields only go round the run queue, and sockets, files and timers are looked at when the
-//!   queue is empty: [`yield_now`] and [`yield_if_needed`] leave the queue once a slice is over, and a
-//!   loop whose waits may all be ready at once has to call one of them in each round;
-//! - its timer is ready at once when it is due by its first poll, which a microsecond on a busy machine often
-//!   is: the wait that leaves the queue makes sure that it did;
+//! - its own yields only go round the run queue, and what it waits for itself is looked at when the queue is
+//!   empty: [`yield_now`] and [`yield_if_needed`] wait for a look once a slice is over, and a loop whose waits
+//!   may all be ready at once has to call one of them in each round;
 //! - its shares are kept among tasks that are runnable all the time, which ours are not: background
 //!   tasks are paced here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -30,9 +28,6 @@ use super::{executor, reactor};
 
 /// How long the tasks of an executor may keep it from looking at sockets, files, timers and the mesh.
 pub const SLICE: Duration = Duration::from_micros(500);
-
-/// The wait that makes glommio look at everything: its shortest timer.
-const TURN: Duration = Duration::from_micros(1);
 
 /// The part of the core that the background gets beside a foreground that would take all of it.
 const BACKGROUND_SHARE_MIN: f64 = 0.05;
@@ -145,38 +140,10 @@ pub async fn yield_if_needed() {
     }
 }
 
-/// Waits until the executor has looked at everything.
-async fn look() {
-    if reactor::is_passive() {
-        look_in_glommio().await;
-    } else {
-        reactor::looked().await;
-    }
-}
-
-/// Leaves the run queue until glommio has looked at everything.
-async fn look_in_glommio() {
-    let mut wait = TURN;
-    loop {
-        let mut timer = pin!(glommio::timer::sleep(wait));
-        let mut has_left = false;
-        let waited = poll_fn(|cx| {
-            let waited = timer.as_mut().poll(cx).map(|()| has_left);
-            has_left = true;
-            waited
-        });
-        // A timer that was due when it was first polled, on a busy machine, has not left the queue at all.
-        if waited.await {
-            return;
-        }
-        wait *= 2;
-    }
-}
-
 /// Waits for this task's part of a slice.
 async fn turn() {
     if glommio::executor().current_task_queue() == executor::background_queue() {
-        look().await;
+        reactor::look().await;
         let (runtime, elapsed) = foreground_since_last_asked();
         let rest = background_rest(runtime, elapsed);
         if !rest.is_zero() {
@@ -201,7 +168,7 @@ async fn turn() {
 /// their work to the time that sockets wait.
 async fn pace() {
     while WAITING.with_borrow(|waiting| !waiting.is_empty()) {
-        look().await;
+        reactor::look().await;
         TURNED.set(Some(Instant::now()));
         while !is_slice_over()
             && let Some(grant) = WAITING.with_borrow_mut(VecDeque::pop_front)

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "glommio's files lend their descriptor as a number only")]
 
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
@@ -26,6 +27,7 @@ const WRITE_ATTEMPTS_MAX: usize = 3;
 #[derive(Debug)]
 pub struct DirectFile {
     handle: Handle,
+    left_open: LeftOpen,
     page_cache: PageCache,
     /// As it was opened; for messages.
     path: Box<Path>,
@@ -38,9 +40,19 @@ pub(super) enum Handle {
     Buffered(BufferedFile),
 }
 
+/// Goes with a file that nobody closed: glommio closes that when it looks at its rings the next time.
+#[derive(Debug)]
+struct LeftOpen;
+
+impl Drop for LeftOpen {
+    fn drop(&mut self) {
+        reactor::want_glommio_pass();
+    }
+}
+
 impl DirectFile {
     pub(super) fn new(handle: Handle, path: &Path) -> Self {
-        Self { handle, page_cache: PageCache::default(), path: path.into() }
+        Self { handle, left_open: LeftOpen, page_cache: PageCache::default(), path: path.into() }
     }
 
     /// Whether the file bypasses the page cache.
@@ -91,9 +103,9 @@ impl DirectFile {
 
     /// One write, which may be short by any number of bytes.
     async fn write_once(&self, buf: &SharedBuf, position: u64, sync: WriteSync) -> Result<usize, DiskError> {
-        let is_synced = sync == WriteSync::Data;
+        executor::unless_ending().await;
         // SAFETY: a frozen buffer neither moves nor changes.
-        let written = unsafe { reactor::write(self.descriptor(), buf.memory(), position, is_synced) }.await;
+        let written = unsafe { reactor::write(self.descriptor(), buf.memory(), position, sync) }.await;
         written.map_err(|error| os_error(DiskOp::Write, &self.path, &error))
     }
 }
@@ -139,6 +151,7 @@ impl DiskFile for DirectFile {
     }
 
     async fn sync_data(&self) -> Result<(), DiskError> {
+        executor::unless_ending().await;
         let synced = reactor::sync_data(self.descriptor()).await;
         synced.map(drop).map_err(|error| os_error(DiskOp::Sync, &self.path, &error))
     }
@@ -169,7 +182,8 @@ impl DiskFile for DirectFile {
     }
 
     async fn close(self) -> Result<(), DiskError> {
-        let Self { handle, path, .. } = self;
+        let Self { handle, left_open, path, .. } = self;
+        mem::forget(left_open);
         let closed = match handle {
             Handle::Direct(file) => through_glommio(file.close()).await,
             Handle::Buffered(file) => through_glommio(file.close()).await,

@@ -15,7 +15,7 @@ mod outside;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -25,7 +25,7 @@ use super::task;
 
 pub use outside::{Outside, OutsideInbox, outside};
 
-/// Messages of one pair that may be on their way: a hundred thousand connections with a hundred
+/// Messages of one pair that may wait for a hop, and that hops may carry: a hundred thousand connections with a hundred
 /// requests each. More can only come from somebody who does not wait for answers.
 const MESSAGES_MAX: usize = 10_000_000;
 
@@ -49,6 +49,10 @@ struct Shared<M> {
 impl<M> Shared<M> {
     fn is_complete(&self) -> bool {
         self.bells.iter().all(|bell| bell.get().is_some())
+    }
+
+    fn has_ended(&self, place: usize) -> bool {
+        self.bells[place].get().is_some_and(|bell| bell.has_ended())
     }
 
     fn ring(&self, place: usize) {
@@ -106,7 +110,8 @@ impl<M: Send + 'static> MeshBuilder<M> {
         let is_first = self.shared.bells[index].set(reactor::bell()).is_ok();
         assert!(is_first, "each place of the mesh is taken once");
         let executors = row.outgoing.len();
-        // Who comes last completes it.
+        // Who comes last completes it, and of two who come together at least one sees the other.
+        fence(Ordering::SeqCst);
         (0..executors).for_each(|place| self.shared.ring(place));
         while !self.shared.is_complete() {
             reactor::rung().await;
@@ -211,7 +216,8 @@ impl<M: Send + 'static> Mesh<M> {
             return;
         }
         let mut messages = outbox.messages.borrow_mut();
-        let was_empty = messages.is_empty();
+        let (was_empty, count) = (messages.is_empty(), messages.len());
+        assert!(count < MESSAGES_MAX, "{count} messages wait for executor {to}: nobody bounds them");
         messages.push(message);
         drop(messages);
         if was_empty {
@@ -250,8 +256,8 @@ async fn carry<M: Send + 'static>(inner: Rc<Inner<M>>, peer: usize, outgoing: Ou
             count < MESSAGES_MAX,
             "{count} messages are on their way to executor {peer}: nobody bounds them"
         );
-        if outgoing.hops.send(hop).is_err() {
-            // It has ended: the process is stopping, what is for it is dropped.
+        if inner.shared.has_ended(peer) || outgoing.hops.send(hop).is_err() {
+            // The process is stopping, what is for it is dropped.
             outbox.gone.set(true);
             outbox.messages.borrow_mut().clear();
             return;

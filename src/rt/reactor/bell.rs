@@ -16,13 +16,15 @@ use rustix::event::{EventfdFlags, eventfd};
 pub(in crate::rt) struct Bell {
     has_rung: AtomicBool,
     is_asleep: AtomicBool,
+    has_ended: AtomicBool,
     event: OwnedFd,
 }
 
 impl Bell {
     pub(super) fn new() -> io::Result<Arc<Self>> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Arc::new(Self { has_rung: AtomicBool::new(false), is_asleep: AtomicBool::new(false), event }))
+        let no = || AtomicBool::new(false);
+        Ok(Arc::new(Self { has_rung: no(), is_asleep: no(), has_ended: no(), event }))
     }
 
     /// Has the executor look at what was left for it. From any thread, after leaving it.
@@ -32,6 +34,15 @@ impl Bell {
             // The counter is never read: it would take 2^64 rings to fill it.
             rustix::io::write(&self.event, &1_u64.to_ne_bytes()).ok();
         }
+    }
+
+    /// Whether the executor has ended: nobody looks any more.
+    pub(in crate::rt) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
     }
 
     /// Becomes readable when it rings during sleep.

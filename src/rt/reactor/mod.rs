@@ -10,7 +10,7 @@
 //!
 //! The driver never sleeps while a call of glommio's is under way ([`through_glommio`]): then it leaves the run
 //! queue, glommio finds it empty and sleeps itself, and our ring is one of the things that wake it. So what is
-//! rare costs what it did, and nothing depends on both sleeping at the right time.
+//! rare costs what it did, and one of the two sleeps at a time.
 //!
 //! Sleep, from outside, is [`Bell`]'s.
 
@@ -31,6 +31,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_lite::AsyncRead;
@@ -39,9 +40,11 @@ use glommio::TaskQueueHandle;
 use glommio::net::TcpStream;
 use io_uring::opcode;
 use io_uring::types::{Fd, FsyncFlags};
+use pin_project_lite::pin_project;
 
 use super::sync::Notify;
 use super::task;
+use crate::disk::WriteSync;
 
 pub(super) use bell::Bell;
 pub(super) use in_place::send_in_place;
@@ -52,6 +55,9 @@ pub(super) use timers::Sleep;
 /// How long the driver leaves our ring alone while the process has no descriptor to wait for it.
 const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(1);
 
+/// The wait that makes glommio look at everything.
+const SHORTEST_TIMER: Duration = Duration::from_micros(1);
+
 /// What belongs to one executor.
 pub(super) struct Reactor {
     ring: ring::Ring,
@@ -61,10 +67,12 @@ pub(super) struct Reactor {
     bell_event: Source,
     /// Calls of glommio's that are under way.
     glommio_calls: Cell<usize>,
+    /// Something waits in glommio's rings that nobody waits for.
+    wants_pass: Cell<bool>,
     /// The driver has left sleep to glommio.
     is_passive: Cell<bool>,
     is_ending: Cell<bool>,
-    /// The last call of glommio's has ended, or another timer is the first.
+    /// No call of glommio's is left, or another timer is the first, or the executor ends.
     passive_changed: Notify,
     /// Everything was looked at.
     looked: Notify,
@@ -89,6 +97,11 @@ fn with_current<T>(use_it: impl FnOnce(&Reactor) -> T) -> T {
     try_with_current(use_it).expect("waits are polled on an executor of rt::executor")
 }
 
+fn current() -> Rc<Reactor> {
+    let current = CURRENT.with(|current| current.get().map(Rc::clone));
+    current.expect("waits are polled on an executor of rt::executor")
+}
+
 /// Makes the reactor of the executor on this thread and starts its driver; once, before any other task.
 pub(super) fn start(background: TaskQueueHandle) -> io::Result<()> {
     let bell = Bell::new()?;
@@ -99,6 +112,7 @@ pub(super) fn start(background: TaskQueueHandle) -> io::Result<()> {
         bell,
         bell_event,
         glommio_calls: Cell::new(0),
+        wants_pass: Cell::new(false),
         is_passive: Cell::new(false),
         is_ending: Cell::new(false),
         passive_changed: Notify::new(),
@@ -114,26 +128,55 @@ pub(super) fn start(background: TaskQueueHandle) -> io::Result<()> {
 
 /// Waits until the kernel works on nothing of ours any more, and ends the driver.
 pub(super) async fn end() {
-    while with_current(|reactor| reactor.ring.is_busy()) {
-        looked().await;
+    let reactor = current();
+    reactor.ring.idle().await;
+    reactor.bell.end();
+    reactor.is_ending.set(true);
+    reactor.passive_changed.notify_all();
+}
+
+pin_project! {
+    /// A future whose polls the driver counts: whatever is spawned is one.
+    pub(super) struct Counted<F> {
+        #[pin]
+        future: F,
     }
-    with_current(|reactor| reactor.is_ending.set(true));
 }
 
-/// `future`, so that the driver knows when it had a turn. To be put around whatever is spawned.
-pub(super) async fn counted<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
+/// `future`, so that the driver knows when it had a turn.
+pub(super) fn counted<F: Future>(future: F) -> Counted<F> {
+    Counted { future }
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         POLLS.set(POLLS.get() + 1);
-        future.as_mut().poll(cx)
-    })
-    .await
+        self.project().future.poll(cx)
+    }
 }
 
-/// Waits for a call of glommio's other than its yields and spawns.
-pub(super) async fn through_glommio<T>(call: impl Future<Output = T>) -> T {
-    let _under_way = GlommioCall::begin();
-    call.await
+pin_project! {
+    /// A call of glommio's other than its yields and spawns.
+    pub(super) struct ThroughGlommio<F> {
+        #[pin]
+        call: F,
+        under_way: GlommioCall,
+    }
+}
+
+/// `call`, which waits for glommio to look at its rings.
+pub(super) fn through_glommio<F: Future>(call: F) -> ThroughGlommio<F> {
+    ThroughGlommio { call, under_way: GlommioCall::begin() }
+}
+
+impl<F: Future> Future for ThroughGlommio<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().call.poll(cx)
+    }
 }
 
 struct GlommioCall;
@@ -149,10 +192,46 @@ impl Drop for GlommioCall {
     fn drop(&mut self) {
         try_with_current(|reactor| {
             reactor.glommio_calls.set(reactor.glommio_calls.get() - 1);
-            if reactor.glommio_calls.get() == 0 && reactor.is_passive.get() {
-                reactor.passive_changed.notify_one();
+            if reactor.glommio_calls.get() == 0 {
+                reactor.passive_changed.notify_all();
             }
         });
+    }
+}
+
+/// Has glommio look at its rings soon: something waits there that nobody waits for.
+pub(super) fn want_glommio_pass() {
+    try_with_current(|reactor| reactor.wants_pass.set(true));
+}
+
+/// Leaves the run queue until glommio has looked at everything.
+pub(super) async fn glommio_pass() {
+    let mut wait = SHORTEST_TIMER;
+    loop {
+        let mut timer = pin!(glommio::timer::sleep(wait));
+        let mut has_left = false;
+        let waited = poll_fn(|cx| {
+            let waited = timer.as_mut().poll(cx).map(|()| has_left);
+            has_left = true;
+            waited
+        });
+        // A timer that was due when it was first polled, on a busy machine, has not left the queue at all.
+        if waited.await {
+            return;
+        }
+        wait *= 2;
+    }
+}
+
+/// Waits until everything was looked at once more, by the driver or, while it is passive, by glommio.
+pub(super) async fn look() {
+    let reactor = current();
+    if !reactor.is_passive.get() {
+        reactor.looked.wait().await;
+    }
+    // The driver may have become passive instead.
+    if reactor.is_passive.get() {
+        through_glommio(glommio_pass()).await;
     }
 }
 
@@ -163,14 +242,7 @@ pub(super) fn bell() -> Arc<Bell> {
 
 /// Waits until the bell rings.
 pub(super) async fn rung() {
-    let current = CURRENT.with(|current| current.get().map(Rc::clone));
-    current.expect("an executor waits for its bell").rung.wait().await;
-}
-
-/// Waits until everything was looked at once more.
-pub(super) async fn looked() {
-    let current = CURRENT.with(|current| current.get().map(Rc::clone));
-    current.expect("an executor waits for its driver").looked.wait().await;
+    current().rung.wait().await;
 }
 
 /// Whether glommio sleeps for this executor at the moment, so that only its passes look at anything.
@@ -183,7 +255,7 @@ pub(super) fn slept() -> Duration {
     with_current(|reactor| reactor.slept.get())
 }
 
-/// Begins to write the bytes of `memory` to `position` of a file; durable at the end if `is_synced`.
+/// Begins to write the bytes of `memory` to `position` of a file.
 ///
 /// # Safety
 /// The bytes stay where they are and as they are as long as the memory lives.
@@ -191,11 +263,14 @@ pub(super) unsafe fn write<M: AsRef<[u8]> + 'static>(
     file: BorrowedFd<'_>,
     memory: Rc<M>,
     position: u64,
-    is_synced: bool,
+    sync: WriteSync,
 ) -> Completion {
     let bytes = (*memory).as_ref();
     let len = u32::try_from(bytes.len()).expect("buffers are far below 4 GiB");
-    let flags = if is_synced { libc::RWF_DSYNC } else { 0 };
+    let flags = match sync {
+        WriteSync::None => 0,
+        WriteSync::Data => libc::RWF_DSYNC,
+    };
     let entry =
         opcode::Write::new(Fd(file.as_raw_fd()), bytes.as_ptr(), len).offset(position).rw_flags(flags);
     // SAFETY: the caller vouches for the bytes, and the ring keeps the memory until the kernel is done.
@@ -214,14 +289,15 @@ async fn drive(reactor: Rc<Reactor>, background: TaskQueueHandle) {
     while !reactor.is_ending.get() {
         reactor.look();
         let polls = POLLS.get();
-        // Behind everything in the foreground that is runnable; within its own queue the background would wait for ever.
+        // Behind everything in the foreground that is runnable. The background would wait for ever if the
+        // foreground's queue were not left.
         glommio::executor().yield_task_queue_now().await;
-        if 0 < reactor.glommio_calls.get() {
-            reactor.sleep_in_glommio().await;
+        if reactor.is_glommio_needed() {
+            reactor.leave_to_glommio().await;
         } else if polls == POLLS.get() {
             // The foreground had nothing to do. The background's turn comes before this one ends.
             glommio::spawn_local_into(async {}, background).expect("task queues are never removed").await;
-            if polls == POLLS.get() && reactor.glommio_calls.get() == 0 {
+            if polls == POLLS.get() && !reactor.is_glommio_needed() {
                 reactor.sleep();
             }
         }
@@ -230,7 +306,6 @@ async fn drive(reactor: Rc<Reactor>, background: TaskQueueHandle) {
 
 impl Reactor {
     fn look(&self) {
-        self.ring.glance();
         self.ring.reap();
         let now = Instant::now();
         task::note_look(now);
@@ -244,6 +319,10 @@ impl Reactor {
         self.bell_event.watch(self);
     }
 
+    fn is_glommio_needed(&self) -> bool {
+        0 < self.glommio_calls.get() || self.wants_pass.get()
+    }
+
     fn sleep(&self) {
         let now = Instant::now();
         let longest = self.timers.first_due().map(|due| due.saturating_duration_since(now));
@@ -255,29 +334,50 @@ impl Reactor {
         self.slept.set(self.slept.get() + now.elapsed());
     }
 
-    /// Lets glommio submit what it has and sleep, until something comes that is ours.
-    async fn sleep_in_glommio(&self) {
-        if !self.bell.fall_asleep() {
-            return;
-        }
+    /// Lets glommio submit what it has and sleep, until something comes that is ours or no call of glommio's is
+    /// left. glommio looks at its rings at least once meanwhile.
+    async fn leave_to_glommio(&self) {
         self.is_passive.set(true);
         self.looked.notify_all();
-        or(ring_is_readable(self.ring.as_raw_fd()), or(self.first_timer(), self.passive_changed.wait()))
+        let mut has_left = false;
+        if !self.wants_pass.replace(false) && self.bell.fall_asleep() {
+            let ours = or(self.timer_due(), self.no_calls());
+            let mut ours = pin!(or(ring_is_readable(self.ring.as_raw_fd()), ours));
+            poll_fn(|cx| {
+                let waited = ours.as_mut().poll(cx);
+                has_left |= waited.is_pending();
+                waited
+            })
             .await;
+            self.bell.wake_up();
+        }
+        if !has_left {
+            glommio_pass().await;
+        }
         self.is_passive.set(false);
-        self.bell.wake_up();
     }
 
-    async fn first_timer(&self) {
-        match self.timers.first_due() {
-            Some(due) => glommio::timer::sleep(due.saturating_duration_since(Instant::now())).await,
-            None => std::future::pending().await,
+    async fn timer_due(&self) {
+        while self.timers.first_due().is_none_or(|due| Instant::now() < due) {
+            let changed = self.passive_changed.wait();
+            match self.timers.first_due() {
+                None => changed.await,
+                Some(due) => {
+                    or(glommio::timer::sleep(due.saturating_duration_since(Instant::now())), changed).await;
+                }
+            }
+        }
+    }
+
+    async fn no_calls(&self) {
+        while 0 < self.glommio_calls.get() && !self.is_ending.get() {
+            self.passive_changed.wait().await;
         }
     }
 
     fn first_timer_changed(&self) {
         if self.is_passive.get() {
-            self.passive_changed.notify_one();
+            self.passive_changed.notify_all();
         }
     }
 }

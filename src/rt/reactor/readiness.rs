@@ -32,9 +32,9 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// An event; negative, an error of the watch.
+    /// Events that came.
     pub(super) fn note(&self, events: i32) {
-        let events = u32::try_from(events).unwrap_or(READABLE | WRITABLE);
+        let events = events.cast_unsigned();
         if events & ENDED != 0 {
             self.has_ended.set(true);
         }

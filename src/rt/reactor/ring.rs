@@ -4,8 +4,10 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -19,12 +21,19 @@ use io_uring::{IoUring, cqueue, opcode};
 
 use super::readiness::Readiness;
 use super::{try_with_current, with_current};
+use crate::rt::sync::Notify;
 
 /// Requests that fit into one submission; each is submitted at once, so that few are enough.
 const SUBMISSIONS: u32 = 64;
 
-/// Completions between two looks; the kernel keeps what is beyond.
+/// Completions between two looks; the kernel keeps what is beyond, and [`Ring::reap`] asks for it.
 const COMPLETIONS: u32 = 4096;
+
+/// Attempts to submit one request. The kernel refuses one for lack of memory only, which passes or ends us.
+const SUBMIT_ATTEMPTS_MAX: usize = 100_000;
+
+/// The longest sleep. The kernel takes the end of a much longer one for the past.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
 /// Completions of requests that nobody waits for.
 const NOBODY: u64 = u64::MAX;
@@ -35,12 +44,21 @@ const WATCHED: u32 = (libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP) as u32;
 /// The ring of one executor, used by its thread only.
 pub(super) struct Ring {
     uring: RefCell<IoUring>,
+    /// As many as there ever were at once: one for each socket, and those that the log and the responses bound.
     requests: RefCell<Vec<Request>>,
     vacant: RefCell<Vec<usize>>,
     /// Requests whose one result is still to come.
     in_flight: Cell<usize>,
-    /// Completions of one look; kept for its memory.
-    seen: Cell<Vec<(u64, i32, u32)>>,
+    /// All requests have their result.
+    idle: Notify,
+    /// Completions that were taken from the ring and not looked at yet.
+    taken: RefCell<VecDeque<Taken>>,
+}
+
+struct Taken {
+    number: u64,
+    result: i32,
+    flags: u32,
 }
 
 /// What a completion's number stands for. A number is vacant again after its last completion.
@@ -80,7 +98,8 @@ impl Ring {
             requests: RefCell::default(),
             vacant: RefCell::default(),
             in_flight: Cell::new(0),
-            seen: Cell::default(),
+            idle: Notify::new(),
+            taken: RefCell::default(),
         })
     }
 
@@ -88,9 +107,11 @@ impl Ring {
         self.uring.borrow().as_raw_fd()
     }
 
-    /// Whether a request has no result yet.
-    pub(super) fn is_busy(&self) -> bool {
-        0 < self.in_flight.get()
+    /// Waits until all requests have their result.
+    pub(super) async fn idle(&self) {
+        while 0 < self.in_flight.get() {
+            self.idle.wait().await;
+        }
     }
 
     /// Hands a request to the kernel at once: a descriptor that is closed after this does no harm.
@@ -101,16 +122,19 @@ impl Ring {
         // SAFETY: the caller vouches for the memory.
         let pushed = unsafe { self.uring.borrow_mut().submission().push(entry) };
         pushed.expect("all before it were submitted");
-        loop {
+        let mut errno = None;
+        for _ in 0..SUBMIT_ATTEMPTS_MAX {
             let submitted = self.uring.borrow().submit();
             match submitted.map_err(|error| error.raw_os_error()) {
                 Ok(_) => return,
-                // The kernel keeps more completions than it likes to.
-                Err(Some(libc::EBUSY | libc::EAGAIN)) => self.reap(),
-                Err(Some(libc::EINTR)) => {}
+                // It has no memory for a request, or for more completions: these are not looked at before whoever
+                // submits is done.
+                Err(error @ Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => errno = error,
                 Err(error) => panic!("the kernel takes no requests any more: errno {error:?}"),
             }
+            self.take();
         }
+        panic!("the kernel took no request in {SUBMIT_ATTEMPTS_MAX} attempts: errno {errno:?}");
     }
 
     fn add(&self, request: Request) -> usize {
@@ -139,35 +163,71 @@ impl Ring {
 
     /// Looks at the completions that are there.
     pub(super) fn reap(&self) {
-        let mut seen = self.seen.take();
-        seen.extend(
-            (self.uring.borrow_mut().completion()).map(|cqe| (cqe.user_data(), cqe.result(), cqe.flags())),
-        );
-        for (number, result, flags) in seen.drain(..) {
-            if number != NOBODY {
-                self.complete(number as usize, result, flags);
+        loop {
+            let is_overflown = self.run_deferred();
+            self.take();
+            // Not borrowed while it is looked at: that may bring requests, and they completions.
+            while let Some(taken) = self.pop_taken() {
+                if taken.number != NOBODY {
+                    self.complete(taken);
+                }
+            }
+            // What the kernel kept beyond the ring has its place there now.
+            if !is_overflown {
+                return;
             }
         }
-        self.seen.set(seen);
     }
 
-    fn complete(&self, number: usize, result: i32, flags: u32) {
+    /// Runs what the kernel has put off until this thread comes by. Whether there are more completions than the
+    /// ring holds.
+    fn run_deferred(&self) -> bool {
+        let (has_work, is_overflown) = {
+            let mut uring = self.uring.borrow_mut();
+            let submission = uring.submission();
+            (submission.taskrun(), submission.cq_overflow())
+        };
+        if has_work || is_overflown {
+            // Interrupted or busy: the next look finds it.
+            self.uring.borrow().submit_and_wait(0).ok();
+        }
+        is_overflown
+    }
+
+    fn take(&self) {
+        let mut uring = self.uring.borrow_mut();
+        let taken = uring.completion().map(|entry| Taken {
+            number: entry.user_data(),
+            result: entry.result(),
+            flags: entry.flags(),
+        });
+        self.taken.borrow_mut().extend(taken);
+    }
+
+    fn pop_taken(&self) -> Option<Taken> {
+        self.taken.borrow_mut().pop_front()
+    }
+
+    fn complete(&self, Taken { number, result, flags }: Taken) {
         let (has_more, is_result) = (cqueue::more(flags), !cqueue::notif(flags));
+        let number = usize::try_from(number).expect("ours are places in a table");
         // Nothing is borrowed while wakers and memory are dropped: they may bring requests of their own.
         match self.swap(number, Request::Vacant) {
             Request::Watch(readiness) => {
                 if has_more {
                     self.swap(number, Request::Watch(Rc::clone(&readiness)));
+                    readiness.note(result);
                 } else {
+                    // Its last events may have got lost: whoever waits tries, and watches anew.
                     self.free(number);
                     readiness.unwatched();
+                    readiness.note(WATCHED.cast_signed());
                 }
-                readiness.note(result);
             }
             Request::Unwatched if has_more => drop(self.swap(number, Request::Unwatched)),
             Request::Unwatched => self.free(number),
             Request::Once { waker, keeps } => {
-                self.in_flight.set(self.in_flight.get() - 1);
+                self.has_result();
                 let (keeps, released) = if has_more { (keeps, None) } else { (None, keeps) };
                 self.swap(number, Request::Done { result, keeps });
                 drop(released);
@@ -180,7 +240,9 @@ impl Ring {
                 drop(keeps);
             }
             Request::Abandoned { keeps } => {
-                self.in_flight.set(self.in_flight.get() - usize::from(is_result));
+                if is_result {
+                    self.has_result();
+                }
                 if has_more {
                     self.swap(number, Request::Abandoned { keeps });
                 } else {
@@ -192,25 +254,18 @@ impl Ring {
         }
     }
 
-    /// Runs what the kernel has put off until this thread comes by.
-    pub(super) fn glance(&self) {
-        let has_work = self.uring.borrow_mut().submission().taskrun();
-        if has_work {
-            // Interrupted or busy: the next look finds it.
-            self.uring.borrow().submit_and_wait(0).ok();
+    fn has_result(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        if self.in_flight.get() == 0 {
+            self.idle.notify_all();
         }
     }
 
     /// Sleeps until there is a completion, or for as long as `longest`.
     pub(super) fn wait(&self, longest: Option<Duration>) {
         let uring = self.uring.borrow();
-        let waited = match longest {
-            None => uring.submit_and_wait(1),
-            Some(longest) => {
-                let longest = Timespec::from(longest);
-                uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&longest))
-            }
-        };
+        let longest = Timespec::from(longest.unwrap_or(SLEEP_MAX).min(SLEEP_MAX));
+        let waited = uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&longest));
         match waited.map_err(|error| error.raw_os_error()) {
             Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
             Err(error) => panic!("cannot wait for the kernel: errno {error:?}"),
@@ -229,7 +284,8 @@ impl Ring {
     /// Ends a watch that has not ended by itself.
     pub(super) fn unwatch(&self, number: usize) {
         drop(self.swap(number, Request::Unwatched));
-        let entry = opcode::PollRemove::new(number as u64).build().user_data(NOBODY);
+        // Removing the poll would fail while an event is on its way; cancelling it does not.
+        let entry = opcode::AsyncCancel::new(number as u64).build().user_data(NOBODY);
         // SAFETY: the request names no memory.
         unsafe { self.submit(&entry) };
     }
@@ -243,7 +299,14 @@ impl Ring {
         self.in_flight.set(self.in_flight.get() + 1);
         // SAFETY: the table keeps `keeps` until the completion.
         unsafe { self.submit(&entry.user_data(number as u64)) };
-        Completion { number: Some(number) }
+        Completion { number: Some(number), not_send: PhantomData }
+    }
+
+    /// Descriptors that the kernel still watches.
+    #[cfg(test)]
+    pub(super) fn watched(&self) -> usize {
+        let is_watch = |request: &&Request| matches!(request, Request::Watch(_) | Request::Unwatched);
+        self.requests.borrow().iter().filter(is_watch).count()
     }
 
     fn poll_once(&self, number: usize, cx: &mut Context<'_>) -> Poll<i32> {
@@ -297,6 +360,8 @@ impl Drop for Ring {
 /// running.
 pub(in crate::rt) struct Completion {
     number: Option<usize>,
+    /// The number means something to its own executor only.
+    not_send: PhantomData<Rc<()>>,
 }
 
 impl Future for Completion {

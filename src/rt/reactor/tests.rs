@@ -5,15 +5,17 @@ use std::fs::File;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Completion, slept, sync_data, through_glommio, write};
+use super::{Completion, Direction, Source, bell, current, slept, sync_data, through_glommio, write};
+use crate::disk::WriteSync;
 use crate::rt::executor::{self, ExecutorConfig};
 use crate::rt::mesh::outside;
-use crate::rt::net::{ReadBuffer, bind};
-use crate::rt::task::{spawn, yield_now};
+use crate::rt::net::{Listener, ReadBuffer, bind};
+use crate::rt::task::{SLICE, spawn, yield_if_needed, yield_now};
 use crate::rt::time::{self, sleep};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -90,7 +92,8 @@ fn an_idle_executor_sleeps_in_the_driver() {
         sleep(Duration::from_millis(200)).await;
         (slept() - slept_before, begin.elapsed())
     });
-    assert!(passed / 2 < slept, "{slept:?} of {passed:?}");
+    // Whatever else the machine does, the executor has nothing to do.
+    assert!(Duration::from_millis(100) < slept && slept <= passed, "{slept:?} of {passed:?}");
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn a_stream_that_has_ended_says_so_after_its_last_bytes() {
         }
     });
     run(move || async move {
-        let mut listener = crate::rt::net::Listener::from_bound(listener);
+        let mut listener = Listener::from_bound(listener);
         for round in 0..50 {
             let (stream, _) = listener.accept().await.unwrap();
             let (mut reader, _writer) = stream.split();
@@ -137,7 +140,7 @@ impl Drop for Memory {
 fn begin_write(file: &File, byte: u8, dropped: &Rc<Cell<bool>>) -> Completion {
     let memory = Rc::new(Memory(vec![byte; 1 << 20], Rc::clone(dropped)));
     // SAFETY: nobody touches the vector until it is dropped.
-    unsafe { write(file.as_fd(), memory, 0, true) }
+    unsafe { write(file.as_fd(), memory, 0, WriteSync::Data) }
 }
 
 #[test]
@@ -173,6 +176,125 @@ fn a_failed_write_says_why() {
     let file = File::open("/proc/self/exe").unwrap();
     let error = run(move || async move { begin_write(&file, 1, &Rc::default()).await.unwrap_err() });
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+}
+
+/// A bell that rings in every round once kept the driver in the run queue, and glommio from its rings.
+#[test]
+fn calls_of_glommio_end_beside_a_bell_that_always_rings() {
+    run(|| async {
+        let stop = Rc::new(Cell::new(false));
+        let ringing = {
+            let (bell, stop) = (bell(), Rc::clone(&stop));
+            spawn(async move {
+                while !stop.get() {
+                    bell.ring();
+                    yield_now().await;
+                }
+            })
+        };
+        for _ in 0..20 {
+            through_glommio(glommio::timer::sleep(Duration::from_micros(100))).await;
+        }
+        stop.set(true);
+        ringing.await;
+    });
+}
+
+/// A task that waited for glommio's look when the last call of glommio's ended was forgotten.
+#[test]
+fn tasks_that_yield_go_on_when_the_last_call_of_glommio_ends() {
+    run(|| async {
+        let left = Rc::new(Cell::new(8));
+        for task in 0..8_u64 {
+            let left = Rc::clone(&left);
+            spawn(async move {
+                for round in 0..50 {
+                    if task == 0 {
+                        through_glommio(glommio::timer::sleep(Duration::from_micros(10 * round))).await;
+                    }
+                    let begin = Instant::now();
+                    while begin.elapsed() < SLICE {}
+                    yield_if_needed().await;
+                }
+                left.set(left.get() - 1);
+            })
+            .detach();
+        }
+        while 0 < left.get() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+}
+
+/// More events than the ring has room for, of which none may get lost.
+#[test]
+fn events_beyond_the_ring_are_asked_for() {
+    const SOCKETS: usize = 400;
+    const ROUNDS: usize = 4;
+    run(|| async {
+        let mut peers = Vec::new();
+        let woken = Rc::new(Cell::new(0));
+        for _ in 0..SOCKETS {
+            let (ours, peer) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let source = Source::new(ours.into());
+            source.would_block(Direction::Read);
+            let woken = Rc::clone(&woken);
+            spawn(async move {
+                for _ in 0..ROUNDS {
+                    source.ready(Direction::Read).await;
+                    source.would_block(Direction::Read);
+                    woken.set(woken.get() + 1);
+                }
+            })
+            .detach();
+            peers.push(peer);
+        }
+        yield_now().await;
+        for round in 1..=ROUNDS {
+            // Each write is an event, and there is no look in between.
+            for _ in 0..15 {
+                for peer in &mut peers {
+                    peer.write_all(&[1]).unwrap();
+                }
+            }
+            // Busy: sleep would have the kernel bring them.
+            while woken.get() < round * SOCKETS {
+                yield_now().await;
+            }
+        }
+    });
+}
+
+/// Cancelling the watch of a socket must not fail for an event that is on its way.
+#[test]
+fn sockets_are_closed_whatever_comes_meanwhile() {
+    const ROUNDS: usize = 300;
+    let bound = bind("127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().pop().unwrap();
+    let address = bound.local_addr();
+    let peers = thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            let mut peer = TcpStream::connect(address).unwrap();
+            // Ends only when the other side closes, whose watch this wakes at that moment.
+            while peer.write(&[1; 1000]).is_ok() {}
+        }
+    });
+    run(move || async move {
+        let mut listener = Listener::from_bound(bound);
+        for _ in 0..ROUNDS {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (mut reader, _writer) = stream.split();
+            let mut buffer = ReadBuffer::new();
+            while buffer.unread().len() < 20_000 {
+                assert_ne!(reader.read(&mut buffer).await.unwrap(), 0);
+            }
+        }
+        // Those of the listener and of the bell stay.
+        while 2 < current().ring.watched() {
+            yield_now().await;
+        }
+    });
+    peers.join().unwrap();
 }
 
 #[test]

@@ -3,14 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::{try_with_current, with_current};
 
-/// Sleeping tasks by when they are due, and then by number.
+/// Sleeping tasks by when they are due, and then by number; as many as there are tasks that sleep.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     waiting: RefCell<BTreeMap<(Instant, u64), Waker>>,
@@ -69,11 +71,13 @@ pub(in crate::rt) struct Sleep {
     due: Instant,
     /// In the table, once it was polled.
     number: Option<u64>,
+    /// The number means something to its own executor only.
+    not_send: PhantomData<Rc<()>>,
 }
 
 impl Sleep {
     pub(in crate::rt) fn until(due: Instant) -> Self {
-        Self { due, number: None }
+        Self { due, number: None, not_send: PhantomData }
     }
 }
 
