@@ -237,6 +237,10 @@ fn bind(
         let addr = resolve(listener)?;
         let backlog = i32::try_from(config.network.listen_backlog).unwrap_or(i32::MAX);
         let bound = net::bind(addr, shard_count, backlog)?;
+        let (send, receive) = (config.network.send_buffer_bytes, config.network.receive_buffer_bytes);
+        for of_shard in &bound {
+            of_shard.set_buffers(send, receive).map_err(|source| BindError::Os { addr, source })?;
+        }
         let port = bound[0].local_addr().port();
         for (of_shard, bound) in by_shard.iter_mut().zip(bound) {
             of_shard.push((listener.name.clone(), bound));

@@ -164,8 +164,8 @@ where
     }
 }
 
-/// Waits for the blocking calls and the writes that tasks have begun. Calls that tasks would begin from now on
-/// stay pending.
+/// Waits for the blocking calls and the writes that tasks have begun. Calls that tasks would begin from now
+/// on stay pending.
 async fn end() {
     IS_ENDING.set(true);
     // One helper thread, in order: when this call is back, all before it are.

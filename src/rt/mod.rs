@@ -4,8 +4,8 @@
 //! queues between cores, sockets and files, and none of the traps of the libraries below. Each module
 //! names the traps that it hides, and `tests/rt.rs` takes each of them once.
 //!
-//! Reading order: [`executor`], `reactor`, [`task`], [`time`], [`sync`], [`mesh`], [`offload`], [`net`], [`file`], then
-//! what the process needs as a whole: [`host`], [`signals`], [`panic`].
+//! Reading order: [`executor`], `reactor`, [`task`], [`time`], [`sync`], [`mesh`], [`offload`], [`net`],
+//! [`file`], then what the process needs as a whole: [`host`], [`signals`], [`panic`].
 
 pub mod executor;
 pub mod offload;

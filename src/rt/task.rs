@@ -7,9 +7,9 @@
 //! - a task counts its live wakers in 16 bits and panics at 32,768: wait for few things per task, and
 //!   give each member of a large set a task of its own. The waits of [`sync`](super::sync) keep one
 //!   waker each however often they are polled;
-//! - its own yields only go round the run queue, and what it waits for itself is looked at when the queue is
-//!   empty: [`yield_now`] and [`yield_if_needed`] wait for a look once a slice is over, and a loop whose waits
-//!   may all be ready at once has to call one of them in each round;
+//! - its own yields only go round the run queue, and what it waits for itself is looked at when the queue
+//!   is empty: [`yield_now`] and [`yield_if_needed`] wait for a look once a slice is over, and a loop whose
+//!   waits may all be ready at once has to call one of them in each round;
 //! - its shares are kept among tasks that are runnable all the time, which ours are not: background
 //!   tasks are paced here.
 
@@ -115,8 +115,8 @@ pub(super) fn note_look(now: Instant) {
 /// Whether the tasks have had the executor for a slice without a look at everything else.
 fn is_slice_over() -> bool {
     let now = Instant::now();
-    // While glommio sleeps for the executor: it adds up the time that the tasks took, and here it is taken away,
-    // each time it has run them all.
+    // While glommio sleeps for the executor: it adds up the time that the tasks took, and here it is taken
+    // away, each time it has run them all.
     if reactor::is_passive() && !glommio::executor().executor_stats().total_runtime().is_zero() {
         TURNED.set(Some(now));
         return false;

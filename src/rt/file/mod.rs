@@ -1,5 +1,5 @@
-//! Files: [`DirectDisk`] implements the disk seam with direct I/O: opened and read by glommio, written and synced
-//! through the executor's own ring.
+//! Files: [`DirectDisk`] implements the disk seam with direct I/O: opened and read by glommio, written and
+//! synced through the executor's own ring.
 //!
 //! Hidden traps of glommio and of direct I/O:
 //! - the first direct file that an executor opens on a device decides whether all of them busy-poll,

@@ -25,8 +25,8 @@ use super::task;
 
 pub use outside::{Outside, OutsideInbox, outside};
 
-/// Messages of one pair that may wait for a hop, and that hops may carry: a hundred thousand connections with a hundred
-/// requests each. More can only come from somebody who does not wait for answers.
+/// Messages of one pair that may wait for a hop, and that hops may carry: a hundred thousand connections
+/// with a hundred requests each. More can only come from somebody who does not wait for answers.
 const MESSAGES_MAX: usize = 10_000_000;
 
 /// Makes the meshes of a fixed number of executors. Cloning shares it.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A listening socket that no executor has taken yet.
 #[derive(Debug)]
@@ -18,6 +18,18 @@ impl BoundListener {
     /// The address with the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Sets SO_SNDBUF and SO_RCVBUF of the connections that come; `None` leaves one to the kernel.
+    pub fn set_buffers(&self, send: Option<usize>, receive: Option<usize>) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        if let Some(bytes) = send {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = receive {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        Ok(())
     }
 
     pub(super) fn into_socket(self) -> TcpListener {

@@ -77,8 +77,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // The watch in the ring keeps the socket alive a moment longer than its descriptor; without this the port
-        // would go on taking connections that nobody accepts.
+        // The watch in the ring keeps the socket alive a moment longer than its descriptor; without this
+        // the port would go on taking connections that nobody accepts.
         // SAFETY: the descriptor is open, it belongs to `self.socket`.
         unsafe { libc::shutdown(self.socket.as_fd().as_raw_fd(), libc::SHUT_RD) };
     }
@@ -120,4 +120,27 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::Listener;
+    use crate::rt::executor::{self, ExecutorConfig};
+    use crate::rt::net::bind;
+
+    #[test]
+    fn connections_have_the_buffers_of_their_listener() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), 1, 16).unwrap().pop().unwrap();
+        bound.set_buffers(Some(20_000), Some(30_000)).unwrap();
+        let _client = TcpStream::connect(bound.local_addr()).unwrap();
+        let main = || async {
+            let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+            stream.buffer_sizes()
+        };
+        let found = executor::spawn(ExecutorConfig::unpinned("test"), main).unwrap().join().unwrap();
+        // The kernel adds as much again for its own purposes.
+        assert_eq!(found, (40_000, 60_000));
+    }
 }

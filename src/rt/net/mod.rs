@@ -1,7 +1,8 @@
 //! TCP: listeners per executor, streams with independent halves, a read buffer that hands out frames.
 //!
-//! glommio's sockets are not used: a read or a write of theirs that has to wait is a request to the ring, where
-//! one that watches the socket for good does for all of them (`reactor`). Traps of theirs and of the kernel:
+//! glommio's sockets are not used: a read or a write of theirs that has to wait is a request to the ring,
+//! where one that watches the socket for good does for all of them (`reactor`). Traps of theirs and of the
+//! kernel:
 //! - its `bind` sets SO_REUSEPORT, so that a second process takes the port silently: [`bind`] owns the
 //!   port alone before it shares it among our own executors;
 //! - its `accept` clears and sets the blocking mode of the listener around each call, hands out a

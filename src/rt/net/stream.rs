@@ -112,6 +112,13 @@ impl Stream {
         self.socket.local
     }
 
+    /// SO_SNDBUF and SO_RCVBUF.
+    #[cfg(test)]
+    pub(super) fn buffer_sizes(&self) -> (usize, usize) {
+        let socket = socket2::SockRef::from(&self.socket.source);
+        (socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap())
+    }
+
     /// Two halves for two tasks of this executor.
     pub fn split(self) -> (StreamReader, StreamWriter) {
         let Self { socket } = self;
@@ -178,8 +185,8 @@ impl StreamWriter {
         self.sends_in_place = true;
     }
 
-    /// Hands everything in `queue` to the kernel. After an error, and after a call that was dropped while it sent
-    /// in place, the rest of the queue is undefined and the connection useless.
+    /// Hands everything in `queue` to the kernel. After an error, and after a call that was dropped while
+    /// it sent in place, the rest of the queue is undefined and the connection useless.
     pub async fn write_all(&mut self, queue: &mut WriteQueue) -> io::Result<()> {
         while !queue.is_empty() {
             if BURST_BYTES <= self.burst_bytes {

@@ -1,16 +1,16 @@
 //! What wakes the tasks of an executor: sockets, written files, timers, other threads.
 //!
-//! glommio runs the tasks, opens files and reads them. It looks at its three rings between two rounds of its
-//! tasks, which takes four system calls and five submissions (most of them timers that it arms and cancels),
-//! and each of its sleeps interrupts the other cores with a memory barrier. With small requests that was a
-//! third of a core. So everything that happens all the time goes through a ring of our own: sockets are watched
-//! by one request for as long as they live, a file is written by one request, and a task that is always in the
-//! run queue, the [driver](drive), looks at its completions between two rounds and sleeps in the kernel when
-//! nothing else is runnable.
+//! glommio runs the tasks, opens files and reads them. It looks at its three rings between two rounds of
+//! its tasks, which takes four system calls and five submissions (most of them timers that it arms and
+//! cancels), and each of its sleeps interrupts the other cores with a memory barrier. With small requests
+//! that was a third of a core. So everything that happens all the time goes through a ring of our own:
+//! sockets are watched by one request for as long as they live, a file is written by one request, and a
+//! task that is always in the run queue, the [driver](drive), looks at its completions between two rounds
+//! and sleeps in the kernel when nothing else is runnable.
 //!
-//! The driver never sleeps while a call of glommio's is under way ([`through_glommio`]): then it leaves the run
-//! queue, glommio finds it empty and sleeps itself, and our ring is one of the things that wake it. So what is
-//! rare costs what it did, and one of the two sleeps at a time.
+//! The driver never sleeps while a call of glommio's is under way ([`through_glommio`]): then it leaves the
+//! run queue, glommio finds it empty and sleeps itself, and our ring is one of the things that wake it. So
+//! what is rare costs what it did, and one of the two sleeps at a time.
 //!
 //! Sleep, from outside, is [`Bell`]'s.
 
@@ -334,8 +334,8 @@ impl Reactor {
         self.slept.set(self.slept.get() + now.elapsed());
     }
 
-    /// Lets glommio submit what it has and sleep, until something comes that is ours or no call of glommio's is
-    /// left. glommio looks at its rings at least once meanwhile.
+    /// Lets glommio submit what it has and sleep, until something comes that is ours or no call of
+    /// glommio's is left. glommio looks at its rings at least once meanwhile.
     async fn leave_to_glommio(&self) {
         self.is_passive.set(true);
         self.looked.notify_all();

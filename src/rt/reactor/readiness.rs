@@ -79,8 +79,8 @@ impl Source {
         self.readiness.is_ready[direction as usize].set(false);
     }
 
-    /// A read has taken all there was, so that the next one would block, unless the stream has ended: that is an
-    /// event which may have come already.
+    /// A read has taken all there was, so that the next one would block, unless the stream has ended: that
+    /// is an event which may have come already.
     pub(in crate::rt) fn drained(&self) {
         if !self.readiness.has_ended.get() {
             self.would_block(Direction::Read);

@@ -44,7 +44,8 @@ const WATCHED: u32 = (libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP) as u32;
 /// The ring of one executor, used by its thread only.
 pub(super) struct Ring {
     uring: RefCell<IoUring>,
-    /// As many as there ever were at once: one for each socket, and those that the log and the responses bound.
+    /// As many as there ever were at once: one for each socket, and those that the log and the responses
+    /// bound.
     requests: RefCell<Vec<Request>>,
     vacant: RefCell<Vec<usize>>,
     /// Requests whose one result is still to come.
@@ -127,8 +128,8 @@ impl Ring {
             let submitted = self.uring.borrow().submit();
             match submitted.map_err(|error| error.raw_os_error()) {
                 Ok(_) => return,
-                // It has no memory for a request, or for more completions: these are not looked at before whoever
-                // submits is done.
+                // It has no memory for a request, or for more completions: these are not looked at before
+                // whoever submits is done.
                 Err(error @ Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => errno = error,
                 Err(error) => panic!("the kernel takes no requests any more: errno {error:?}"),
             }
@@ -179,8 +180,8 @@ impl Ring {
         }
     }
 
-    /// Runs what the kernel has put off until this thread comes by. Whether there are more completions than the
-    /// ring holds.
+    /// Runs what the kernel has put off until this thread comes by. Whether there are more completions than
+    /// the ring holds.
     fn run_deferred(&self) -> bool {
         let (has_work, is_overflown) = {
             let mut uring = self.uring.borrow_mut();

@@ -1,5 +1,7 @@
 //! The driver beside glommio: whichever of the two sleeps, everything wakes the tasks.
 
+#![expect(unsafe_code, reason = "a write is told its bytes by address")]
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
