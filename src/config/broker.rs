@@ -77,9 +77,9 @@ pub struct NetworkConfig {
     pub advertised_listeners: Vec<Listener>,
     /// The listener that brokers use among themselves.
     pub inter_broker_listener: String,
-    /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
+    /// `socket.send.buffer.bytes`, if it is set; `None` leaves it to the kernel.
     pub send_buffer_bytes: Option<usize>,
-    /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
+    /// `socket.receive.buffer.bytes`, if it is set; `None` leaves it to the kernel.
     pub receive_buffer_bytes: Option<usize>,
     /// `socket.request.max.bytes`.
     pub request_bytes_max: usize,
@@ -403,7 +403,8 @@ impl Checks<'_> {
         let advertised_listeners = self.advertised(&listeners, host_name)?;
         let inter_broker_listener = self.inter_broker_listener(&listeners)?;
         let settings = self.settings;
-        let buffer = |name| usize::try_from(settings.integer(name)).ok();
+        let buffer =
+            |name| settings.is_set(name).then(|| usize::try_from(settings.integer(name)).ok()).flatten();
         let connections_per_ip_overrides = self.connections_per_ip_overrides()?;
         let idle_ms = u64::try_from(settings.integer("connections.max.idle.ms")).ok();
         Some(NetworkConfig {
@@ -695,7 +696,12 @@ mod tests {
         assert_eq!(config.log_dirs, [PathBuf::from("/x")]);
         assert_eq!(config.metadata_log_dir, PathBuf::from("/m"));
         assert_eq!(config.network.idle_max, None);
-        let (config, _) = load("corelog.shards=4\ncorelog.cpus=0-1\nsocket.send.buffer.bytes=-1").unwrap();
-        assert_eq!((config.shards.count, config.network.send_buffer_bytes), (Some(4), None));
+        let (config, _) = load("corelog.shards=4\ncorelog.cpus=0-1").unwrap();
+        assert_eq!(config.shards.count, Some(4));
+        for (value, expected) in [("-1", None), ("50000", Some(50_000))] {
+            let (config, _) = load(&format!("socket.send.buffer.bytes={value}")).unwrap();
+            assert_eq!(config.network.send_buffer_bytes, expected);
+            assert_eq!(config.network.receive_buffer_bytes, None, "left out, it is left to the kernel");
+        }
     }
 }

@@ -137,9 +137,6 @@ mod tests {
     /// `controller.listener.names` have no default there.
     const KAFKA_KEYS: &str = include_str!("kafka-4.3-keys.txt");
 
-    /// Keys whose default is not Kafka's; their documentation says why.
-    const LEFT_TO_THE_KERNEL: [&str; 2] = ["socket.send.buffer.bytes", "socket.receive.buffer.bytes"];
-
     #[test]
     fn defaults_and_types_are_kafkas() {
         for line in KAFKA_KEYS.lines() {
@@ -149,7 +146,6 @@ mod tests {
             let key = if scope == "topic" { topic_key(name) } else { broker_key(name) };
             let key = key.unwrap_or_else(|| panic!("{line}: not in the table"));
             assert_eq!(key.kind.name(), kind, "{line}");
-            let default = if LEFT_TO_THE_KERNEL.contains(&name) { "-1" } else { default };
             assert_eq!(key.default.unwrap_or("null"), default, "{line}");
         }
     }

@@ -48,13 +48,13 @@ keys! {
     /// How long this broker waits for an answer to a request of its own.
     "request.timeout.ms" => int.default("30000");
 
-    /// SO_SNDBUF of accepted connections; -1 leaves it to the kernel, which lets it grow. Differs from
-    /// Kafka: its default of 102400 makes large answers leave in many small calls.
-    "socket.send.buffer.bytes" => int.default("-1").at_least(-1);
+    /// SO_SNDBUF of accepted connections; -1 leaves it to the kernel, which lets it grow. Differs from Kafka:
+    /// so does leaving the key out, since large answers would leave in many small calls.
+    "socket.send.buffer.bytes" => int.default("102400").at_least(-1);
 
-    /// SO_RCVBUF of accepted connections; -1 leaves it to the kernel, which lets it grow. Differs from
-    /// Kafka: its default of 102400 bounds what a distant producer may have on its way.
-    "socket.receive.buffer.bytes" => int.default("-1").at_least(-1);
+    /// SO_RCVBUF of accepted connections; -1 leaves it to the kernel, which lets it grow. Differs from Kafka:
+    /// so does leaving the key out, since it bounds what a distant producer may have on its way.
+    "socket.receive.buffer.bytes" => int.default("102400").at_least(-1);
 
     /// Largest request in bytes; a larger one closes its connection.
     "socket.request.max.bytes" => int.default("104857600").at_least(1);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message, OwnedMessage};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -49,7 +49,7 @@ impl Deliveries {
 impl ClientContext for Deliveries {
     // The tests kill brokers; what librdkafka has to say about that is noise.
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
-    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
+    fn error(&self, _: KafkaError, _: &str) {}
 }
 
 impl ProducerContext for Deliveries {
@@ -156,8 +156,16 @@ pub(crate) fn read(
 
 /// The next record, which must come.
 pub(crate) fn next(consumer: &BaseConsumer) -> BorrowedMessage<'_> {
-    let polled = consumer.poll(PATIENCE).expect("a record arrives in time");
-    polled.unwrap_or_else(|error| panic!("consuming: {error}"))
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.poll(left).expect("a record arrives in time") {
+            Ok(record) => return record,
+            // Informational, says librdkafka: it goes on connecting. Who is down fails by the deadline.
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)) => {}
+            Err(error) => panic!("consuming: {error}"),
+        }
+    }
 }
 
 /// Log start offset and high watermark, asked of the broker.
