@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corelog::rt::executor::{self, ExecutorConfig};
-use corelog::rt::net::{BindError, Listener, ReadBuffer, WriteQueue, bind, connect};
+use corelog::rt::net::{BindError, BoundListener, Listener, ReadBuffer, WriteQueue, bind, connect};
 use corelog::rt::task::{spawn, yield_now};
 use corelog::rt::time::{sleep, timeout};
 use corelog::types::{FileSlice, Piece, Prng};
@@ -150,6 +150,20 @@ fn random_file(len: usize) -> (Arc<OwnedFd>, Vec<u8>) {
     (Arc::new(file.into()), bytes)
 }
 
+/// A listener that nobody has taken yet, and a connection that waits for it.
+fn bind_and_connect() -> (BoundListener, TcpStream) {
+    let bound = bind(ANY, 1, 50).unwrap().remove(0);
+    let client = TcpStream::connect(bound.local_addr()).unwrap();
+    (bound, client)
+}
+
+/// All that comes on a connection.
+fn received(mut client: TcpStream) -> Vec<u8> {
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    received
+}
+
 #[test]
 fn bytes_of_files_go_out_between_those_in_memory() {
     const LEN: usize = 9 << 20;
@@ -163,15 +177,12 @@ fn bytes_of_files_go_out_between_those_in_memory() {
         memory.slice(5_000_701..5_000_703).into(),
         Piece::File(slice(5_000_703, LEN - 5_000_703)),
     ];
-    let bound = bind(ANY, 1, 50).unwrap().remove(0);
-    let client = TcpStream::connect(bound.local_addr()).unwrap();
+    let (bound, client) = bind_and_connect();
     // It reads late, so that the socket runs full within a file.
     let (begin, may_begin) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
         may_begin.recv().unwrap();
-        let mut received = Vec::new();
-        (&client).read_to_end(&mut received).unwrap();
-        received
+        received(client)
     });
     run(move || async move {
         let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
@@ -213,13 +224,8 @@ fn bytes_are_sent_in_place_and_let_go_when_the_other_side_has_them() {
         memory.slice(5_001_000..).into(),
     ];
     drop(memory);
-    let bound = bind(ANY, 1, 50).unwrap().remove(0);
-    let client = TcpStream::connect(bound.local_addr()).unwrap();
-    let reading = std::thread::spawn(move || {
-        let mut received = Vec::new();
-        (&client).read_to_end(&mut received).unwrap();
-        received
-    });
+    let (bound, client) = bind_and_connect();
+    let reading = std::thread::spawn(move || received(client));
     run(move || async move {
         let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
         let (_reader, mut writer) = stream.split();
@@ -238,8 +244,7 @@ fn bytes_are_sent_in_place_and_let_go_when_the_other_side_has_them() {
 #[test]
 fn a_file_that_was_cut_ends_its_connection() {
     let (file, _) = random_file(1_000);
-    let bound = bind(ANY, 1, 50).unwrap().remove(0);
-    let client = TcpStream::connect(bound.local_addr()).unwrap();
+    let (bound, client) = bind_and_connect();
     run(move || async move {
         let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
         let (_reader, mut writer) = stream.split();

@@ -1,12 +1,11 @@
 //! Accepting connections on one executor.
 
-#![expect(unsafe_code, reason = "accept4, shutdown and the hand-over of descriptors")]
-
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use rustix::net::{Shutdown, SocketFlags};
 use tracing::warn;
 
 use super::bind::BoundListener;
@@ -79,22 +78,13 @@ impl Drop for Listener {
     fn drop(&mut self) {
         // The watch in the ring keeps the socket alive a moment longer than its descriptor; without this
         // the port would go on taking connections that nobody accepts.
-        // SAFETY: the descriptor is open, it belongs to `self.socket`.
-        unsafe { libc::shutdown(self.socket.as_fd().as_raw_fd(), libc::SHUT_RD) };
+        rustix::net::shutdown(&self.socket, Shutdown::Read).ok();
     }
 }
 
 fn accept_now(socket: &Source) -> io::Result<OwnedFd> {
-    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: null address pointers mean that the peer's address is not asked for.
-    let fd = unsafe {
-        libc::accept4(socket.as_fd().as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::accept_with(socket, flags)?)
 }
 
 /// Errors of the connection that was about to be accepted, see accept(2).

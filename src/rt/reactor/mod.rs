@@ -205,22 +205,25 @@ pub(super) fn want_glommio_pass() {
 }
 
 /// Leaves the run queue until glommio has looked at everything.
-pub(super) async fn glommio_pass() {
+async fn glommio_pass() {
     let mut wait = SHORTEST_TIMER;
-    loop {
-        let mut timer = pin!(glommio::timer::sleep(wait));
-        let mut has_left = false;
-        let waited = poll_fn(|cx| {
-            let waited = timer.as_mut().poll(cx).map(|()| has_left);
-            has_left = true;
-            waited
-        });
-        // A timer that was due when it was first polled, on a busy machine, has not left the queue at all.
-        if waited.await {
-            return;
-        }
+    // A timer that was due when it was first polled, on a busy machine, has not left the queue at all.
+    while !has_left_queue(glommio::timer::sleep(wait)).await {
         wait *= 2;
     }
+}
+
+/// Waits for `wait`; whether the task left the run queue for it, and did not find it over at once.
+async fn has_left_queue(wait: impl Future<Output = ()>) -> bool {
+    let mut wait = pin!(wait);
+    let mut has_left = false;
+    poll_fn(|cx| {
+        let waited = wait.as_mut().poll(cx);
+        has_left |= waited.is_pending();
+        waited
+    })
+    .await;
+    has_left
 }
 
 /// Waits until everything was looked at once more, by the driver or, while it is passive, by glommio.
@@ -342,13 +345,7 @@ impl Reactor {
         let mut has_left = false;
         if !self.wants_pass.replace(false) && self.bell.fall_asleep() {
             let ours = or(self.timer_due(), self.no_calls());
-            let mut ours = pin!(or(ring_is_readable(self.ring.as_raw_fd()), ours));
-            poll_fn(|cx| {
-                let waited = ours.as_mut().poll(cx);
-                has_left |= waited.is_pending();
-                waited
-            })
-            .await;
+            has_left = has_left_queue(or(ring_is_readable(self.ring.as_raw_fd()), ours)).await;
             self.bell.wake_up();
         }
         if !has_left {

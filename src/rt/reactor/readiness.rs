@@ -40,18 +40,25 @@ impl Readiness {
         }
         for (direction, mask) in [(Direction::Read, READABLE), (Direction::Write, WRITABLE)] {
             if events & mask != 0 {
-                self.is_ready[direction as usize].set(true);
-                let waker = self.wakers.borrow_mut()[direction as usize].take();
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                self.set_ready(direction);
             }
         }
     }
 
-    /// The watch has ended by itself; the next wait begins another.
+    /// The watch has ended by itself. Its last events may have got lost: whoever waits tries, and the next
+    /// wait begins another watch.
     pub(super) fn unwatched(&self) {
         self.number.set(None);
+        self.set_ready(Direction::Read);
+        self.set_ready(Direction::Write);
+    }
+
+    fn set_ready(&self, direction: Direction) {
+        self.is_ready[direction as usize].set(true);
+        let waker = self.wakers.borrow_mut()[direction as usize].take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

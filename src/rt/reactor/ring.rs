@@ -219,10 +219,8 @@ impl Ring {
                     self.swap(number, Request::Watch(Rc::clone(&readiness)));
                     readiness.note(result);
                 } else {
-                    // Its last events may have got lost: whoever waits tries, and watches anew.
                     self.free(number);
                     readiness.unwatched();
-                    readiness.note(WATCHED.cast_signed());
                 }
             }
             Request::Unwatched if has_more => drop(self.swap(number, Request::Unwatched)),

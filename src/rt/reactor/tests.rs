@@ -28,63 +28,58 @@ fn run<Fut: Future<Output = T> + 'static, T: Send + 'static>(
     executor::spawn(ExecutorConfig::unpinned("test"), main).unwrap().join().unwrap()
 }
 
-/// A call of glommio's that takes as long as the test.
-fn occupy_glommio() {
-    spawn(through_glommio(glommio::timer::sleep(LONG))).detach();
+/// Runs `main` while the driver sleeps, and beside a call of glommio's that takes as long, so that
+/// glommio does.
+fn run_whoever_sleeps<Fut: Future<Output = ()> + 'static>(main: fn() -> Fut) {
+    run(main);
+    run(move || async move {
+        spawn(through_glommio(glommio::timer::sleep(LONG))).detach();
+        main().await;
+    });
 }
 
 #[test]
 fn timers_fire_whoever_sleeps() {
-    for is_occupied in [false, true] {
-        run(move || async move {
-            if is_occupied {
-                occupy_glommio();
-            }
-            let long = spawn(sleep(LONG));
-            let begin = Instant::now();
-            for _ in 0..20 {
-                // Each is the first of all timers anew.
-                sleep(Duration::from_millis(1)).await;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
-            assert!(long.cancel().await.is_none());
-        });
-    }
+    run_whoever_sleeps(|| async {
+        let long = spawn(sleep(LONG));
+        let begin = Instant::now();
+        for _ in 0..20 {
+            // Each is the first of all timers anew.
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+        assert!(long.cancel().await.is_none());
+    });
 }
 
 #[test]
 fn threads_and_sockets_wake_the_executor_whoever_sleeps() {
-    for is_occupied in [false, true] {
-        run(move || async move {
-            if is_occupied {
-                occupy_glommio();
-            }
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let stream = crate::rt::net::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut peer, _) = listener.accept().unwrap();
-            let (mut reader, _writer) = stream.split();
-            let (from_thread, inbox) = outside();
-            let writer = thread::spawn(move || {
-                for number in 0..100_u32 {
-                    peer.write_all(&[1]).unwrap();
-                    from_thread.post(number);
-                    // Now and then the executor has time to fall asleep.
-                    if number % 10 == 0 {
-                        thread::sleep(Duration::from_millis(2));
-                    }
+    run_whoever_sleeps(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = crate::rt::net::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let (mut reader, _writer) = stream.split();
+        let (from_thread, inbox) = outside();
+        let writer = thread::spawn(move || {
+            for number in 0..100_u32 {
+                peer.write_all(&[1]).unwrap();
+                from_thread.post(number);
+                // Now and then the executor has time to fall asleep.
+                if number % 10 == 0 {
+                    thread::sleep(Duration::from_millis(2));
                 }
-            });
-            let mut buffer = ReadBuffer::new();
-            for number in 0..100 {
-                assert_eq!(inbox.recv().await, number);
-                while buffer.unread().is_empty() {
-                    assert_ne!(reader.read(&mut buffer).await.unwrap(), 0);
-                }
-                buffer.skip(1);
             }
-            writer.join().unwrap();
         });
-    }
+        let mut buffer = ReadBuffer::new();
+        for number in 0..100 {
+            assert_eq!(inbox.recv().await, number);
+            while buffer.unread().is_empty() {
+                assert_ne!(reader.read(&mut buffer).await.unwrap(), 0);
+            }
+            buffer.skip(1);
+        }
+        writer.join().unwrap();
+    });
 }
 
 #[test]
