@@ -182,6 +182,7 @@ async fn run_shard(setup: ShardSetup, mesh: Arc<MeshBuilder<Message>>) {
     let server = Server::new(Rc::clone(&shard), prng);
     task::spawn(Rc::clone(&server).run_idle_sweep()).detach();
     task::spawn(Rc::clone(&server).run_shedding()).detach();
+    task::spawn(Rc::clone(&server).run_arrivals()).detach();
     for (name, bound) in bound {
         let network = &config.network;
         let is_protected = name == network.inter_broker_listener && 1 < network.listeners.len();

@@ -97,6 +97,8 @@ pub struct NetworkConfig {
     pub idle_max: Option<Duration>,
     /// `corelog.connection.inflight.requests.max`.
     pub inflight_requests_max: usize,
+    /// `corelog.connection.moves.after.requests`; 0 for never.
+    pub moves_after_requests: usize,
     /// `corelog.fetch.zerocopy`.
     pub sends_in_place: bool,
 }
@@ -421,6 +423,7 @@ impl Checks<'_> {
             connections_per_ip_overrides,
             idle_max: idle_ms.map(Duration::from_millis),
             inflight_requests_max: settings.size("corelog.connection.inflight.requests.max"),
+            moves_after_requests: settings.size("corelog.connection.moves.after.requests"),
             sends_in_place: settings.boolean("corelog.fetch.zerocopy"),
         })
     }

@@ -118,6 +118,20 @@ impl<Token> ConnectionQuotas<Token> {
         self.decide(token, peer);
     }
 
+    /// A connection was admitted where nothing was limited yet: it counts, whatever the limits are now.
+    pub fn handle_unasked(&mut self, peer: Peer) {
+        let peer = Peer { ip: peer.ip.to_canonical(), ..peer };
+        self.count(peer);
+    }
+
+    /// A connection that was admitted goes to another shard.
+    pub fn handle_move(&mut self, peer: Peer, to: ShardId) {
+        if !peer.is_protected {
+            self.leave_shard(peer.shard);
+            *self.unprotected.entry(to).or_default() += 1;
+        }
+    }
+
     /// A connection that was admitted has ended.
     pub fn handle_departure(&mut self, peer: Peer) {
         let ip = peer.ip.to_canonical();
@@ -128,10 +142,14 @@ impl<Token> ConnectionQuotas<Token> {
             self.by_ip.remove(&ip);
         }
         if !peer.is_protected {
-            let of_shard = self.unprotected.get_mut(&peer.shard).expect("its shard is counted");
-            *of_shard = of_shard.checked_sub(1).expect("only admitted connections depart");
+            self.leave_shard(peer.shard);
         }
         self.admit_waiting();
+    }
+
+    fn leave_shard(&mut self, shard: ShardId) {
+        let of_shard = self.unprotected.get_mut(&shard).expect("its shard is counted");
+        *of_shard = of_shard.checked_sub(1).expect("only admitted connections depart");
     }
 
     fn admit_waiting(&mut self) {
@@ -155,15 +173,20 @@ impl<Token> ConnectionQuotas<Token> {
             self.outputs.push_back(Output::Reply(token, Verdict::Refused { max }));
             return;
         }
-        self.total += 1;
-        self.by_ip.insert(peer.ip, of_ip + 1);
+        self.count(peer);
         self.outputs.push_back(Output::Reply(token, Verdict::Admitted));
-        if !peer.is_protected {
-            *self.unprotected.entry(peer.shard).or_default() += 1;
-        } else if self.limits.total < self.total {
+        if peer.is_protected && self.limits.total < self.total {
             let most = self.unprotected.iter().max_by_key(|(_, count)| **count);
             let shed = most.filter(|(_, count)| 0 < **count).map(|(shard, _)| Output::Shed(*shard));
             self.outputs.extend(shed);
+        }
+    }
+
+    fn count(&mut self, peer: Peer) {
+        self.total += 1;
+        *self.by_ip.entry(peer.ip).or_default() += 1;
+        if !peer.is_protected {
+            *self.unprotected.entry(peer.shard).or_default() += 1;
         }
     }
 }
@@ -226,6 +249,35 @@ mod tests {
         quotas.handle_limits(1, usize::MAX);
         quotas.handle_departure(peer(1, 0));
         assert_eq!(outputs(&mut quotas), [], "two are open where one may be");
+    }
+
+    #[test]
+    fn those_let_in_before_there_was_a_limit_count_beyond_it() {
+        let mut quotas = ConnectionQuotas::new(limits(1, 1));
+        quotas.handle_unasked(peer(1, 0));
+        quotas.handle_unasked(peer(1, 1));
+        quotas.handle_arrival(1, peer(2, 0));
+        quotas.handle_departure(peer(1, 1));
+        assert_eq!(outputs(&mut quotas), []);
+        quotas.handle_departure(peer(1, 0));
+        assert_eq!(outputs(&mut quotas), [admitted(1)]);
+    }
+
+    #[test]
+    fn a_connection_that_moved_is_looked_for_where_it_is() {
+        let mut quotas = ConnectionQuotas::new(limits(2, usize::MAX));
+        quotas.handle_arrival(1, peer(1, 0));
+        quotas.handle_arrival(2, peer(1, 0));
+        quotas.handle_move(peer(1, 0), ShardId(1));
+        quotas.handle_move(peer(1, 0), ShardId(1));
+        outputs(&mut quotas);
+        let broker = Peer { is_protected: true, ..peer(5, 0) };
+        quotas.handle_arrival(3, broker);
+        assert_eq!(outputs(&mut quotas), [admitted(3), Output::Shed(ShardId(1))]);
+        quotas.handle_move(broker, ShardId(1));
+        for departed in [peer(1, 1), peer(1, 1), Peer { shard: ShardId(1), ..broker }] {
+            quotas.handle_departure(departed);
+        }
     }
 
     #[test]

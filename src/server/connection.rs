@@ -18,12 +18,14 @@ use bytes::Bytes;
 use futures_lite::future::{or, poll_once};
 
 use super::Server;
+use super::affinity::Affinity;
 use super::listener::ListenerContext;
 use super::response::{Answer, CloseReason};
-use crate::rt::net::{ReadBuffer, Stream, StreamReader, StreamWriter, WriteQueue};
+use crate::rt::net::{DetachedStream, ReadBuffer, Stream, StreamReader, StreamWriter, WriteQueue};
 use crate::rt::sync::{Notify, Permit, Semaphore, Shutdown};
 use crate::rt::{task, time};
-use crate::shard::ConnectionSlot;
+use crate::shard::{ConnectionSlot, MovingConnection};
+use crate::types::ShardId;
 use crate::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
 
 /// What the requests of a connection have in common.
@@ -33,6 +35,8 @@ pub(super) struct ConnectionContext {
     pub(super) listener: Rc<ListenerContext>,
     /// The client's address.
     pub(super) peer: SocketAddr,
+    /// Which shards it asks.
+    pub(super) affinity: Rc<Affinity>,
 }
 
 /// What the server keeps of a connection, to end it.
@@ -73,6 +77,16 @@ pub(super) struct Accepted {
     pub(super) peer: SocketAddr,
     /// Its place within the broker's limits.
     pub(super) slot: ConnectionSlot,
+    /// What another shard has received of the next request.
+    pub(super) unread: Vec<u8>,
+    /// How often it has moved between shards.
+    pub(super) moves: u32,
+}
+
+/// A connection that another shard is to serve.
+struct Leaving {
+    to: ShardId,
+    stream: DetachedStream,
 }
 
 /// A request between its two stages.
@@ -176,7 +190,7 @@ impl AnswerQueue {
 
 /// Serves a connection until the client leaves, misbehaves, or the server drains it.
 pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accepted: Accepted) {
-    let Accepted { stream, peer, slot } = accepted;
+    let Accepted { stream, peer, slot, unread, moves } = accepted;
     let handle = Rc::new(ConnectionHandle::new(listener.is_protected));
     let number = server.register(&handle);
     let (reader, mut writer) = stream.split();
@@ -193,11 +207,13 @@ pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accep
             outcome
         })
     };
+    let affinity = Affinity::new(server.shard().id(), server.config().network.moves_after_requests, moves);
+    let affinity = Rc::new(affinity);
     let mut reading = Reading {
         server: Rc::clone(&server),
-        context: ConnectionContext { listener, peer },
+        context: ConnectionContext { listener, peer, affinity },
         slots: Semaphore::new(server.config().network.inflight_requests_max),
-        buffer: ReadBuffer::new(),
+        buffer: ReadBuffer::with_unread(unread),
         reader,
         queue,
     };
@@ -205,16 +221,26 @@ pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accep
     // Requests that were read are answered, whatever came after them; a client that left has no use for it.
     reading.queue.close();
     let write_outcome = writing.await;
-    server.unregister(number);
-    drop(slot);
-    if let Err(reason) = read_outcome.and(write_outcome) {
-        tracing::info!(target: "server", peer = %peer, %reason, "closed a connection");
+    match write_outcome.and(read_outcome) {
+        Ok(None) => {}
+        Ok(Some(Leaving { to, stream })) => {
+            let connection = MovingConnection {
+                stream,
+                unread: reading.buffer.unread().to_vec(),
+                listener: reading.context.listener.name.clone(),
+                moves: reading.context.affinity.moves() + 1,
+            };
+            tracing::debug!(target: "server", %peer, shard = to.0, "a connection moves");
+            server.shard().hand_over(to, connection, slot).await;
+        }
+        Err(reason) => tracing::info!(target: "server", %peer, %reason, "closed a connection"),
     }
+    server.unregister(number);
 }
 
-async fn drained(handle: &ConnectionHandle) -> Result<(), CloseReason> {
+async fn drained(handle: &ConnectionHandle) -> Result<Option<Leaving>, CloseReason> {
     handle.drain.cancelled().await;
-    Ok(())
+    Ok(None)
 }
 
 async fn aborted(handle: &ConnectionHandle) -> Result<(), CloseReason> {
@@ -233,7 +259,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read_requests(&mut self, handle: &ConnectionHandle) -> Result<(), CloseReason> {
+    async fn read_requests(&mut self, handle: &ConnectionHandle) -> Result<Option<Leaving>, CloseReason> {
         while let Some(frame) = self.next_frame(handle).await? {
             let slot = self.slots.acquire(1).await;
             // A request larger than the whole budget takes all of it.
@@ -249,8 +275,16 @@ impl Reading {
                 handle.abort.cancel();
                 return Err(CloseReason::PeerGone);
             }
+            if let Some(to) = self.context.affinity.target() {
+                // What it asked here is answered here.
+                self.queue.answered().await;
+                match self.reader.detach() {
+                    Ok(stream) => return Ok(Some(Leaving { to, stream })),
+                    Err(_) => self.context.affinity.stay(),
+                }
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Waits until every request so far is answered; `false` when the client leaves first. What it sends

@@ -42,6 +42,7 @@ impl Server {
         let context = RequestContext {
             listener: Rc::clone(&connection.listener),
             peer: connection.peer,
+            affinity: Rc::clone(&connection.affinity),
             client_id: header.client_id.clone(),
             api: header.api,
             api_version: header.api_version,

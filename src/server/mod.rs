@@ -4,6 +4,7 @@
 //! it, splits it by owning shard and hands each shard its part, in the order in which requests came; the
 //! second waits for the shards. Responses leave in request order.
 
+mod affinity;
 mod connection;
 mod dispatch;
 mod errors;
@@ -18,14 +19,14 @@ use std::time::Duration;
 
 use crate::config::BrokerConfig;
 use crate::rt::sync::{Notify, Semaphore, Shutdown};
-use crate::rt::time;
+use crate::rt::{task, time};
 use crate::shard::Shard;
 use crate::shard::fetch_session::FetchSessionCache;
 use crate::types::{Prng, ProducerId};
 
 pub use listener::{ListenerContext, serve};
 
-use connection::ConnectionHandle;
+use connection::{Accepted, ConnectionHandle};
 
 /// Idle connections are looked for at most this often.
 const IDLE_SWEEP_MIN: Duration = Duration::from_millis(100);
@@ -115,6 +116,18 @@ impl Server {
             if let Some(oldest) = handles.iter().min_by_key(|handle| handle.last_active()) {
                 oldest.abort.cancel();
             }
+        }
+    }
+
+    /// Serves connections that other shards hand over, for as long as the server lives.
+    pub async fn run_arrivals(self: Rc<Self>) {
+        loop {
+            let (arrived, slot) = self.shard.arriving_connection().await;
+            let listener = ListenerContext { name: arrived.listener, is_protected: slot.is_protected() };
+            let stream = arrived.stream.attach();
+            let peer = stream.peer_addr();
+            let accepted = Accepted { stream, peer, slot, unread: arrived.unread, moves: arrived.moves };
+            task::spawn(connection::run(Rc::clone(&self), Rc::new(listener), accepted)).detach();
         }
     }
 

@@ -10,6 +10,7 @@ use super::Shard;
 use super::message::{Message, ShardReply, ShardRequest};
 use crate::config::NetworkConfig;
 use crate::quota::{Output, Peer, Verdict};
+use crate::rt::net::DetachedStream;
 use crate::rt::{task, time};
 use crate::types::ShardId;
 
@@ -22,17 +23,43 @@ pub(super) type Applicant = Box<dyn FnOnce(ShardReply)>;
 /// A connection's place within the limits; dropping it gives it back.
 pub struct ConnectionSlot {
     shard: Rc<Shard>,
-    peer: Peer,
+    /// Taken out when the connection goes to another shard.
+    peer: Option<Peer>,
+}
+
+impl ConnectionSlot {
+    fn new(shard: &Rc<Shard>, peer: Peer) -> Self {
+        Self { shard: Rc::clone(shard), peer: Some(peer) }
+    }
+
+    /// Whether the connection came in by the protected listener.
+    pub fn is_protected(&self) -> bool {
+        self.peer.is_some_and(|peer| peer.is_protected)
+    }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
+        let Some(peer) = self.peer.take() else { return };
         if self.shard.id == COUNTING {
-            self.shard.connection_closed(self.peer);
+            self.shard.connection_closed(peer);
         } else {
-            self.shard.mesh.post(usize::from(COUNTING.0), Message::ConnectionClosed(self.peer));
+            self.shard.mesh.post(usize::from(COUNTING.0), Message::ConnectionClosed(peer));
         }
     }
+}
+
+/// A connection without unanswered requests, on its way to another shard.
+#[derive(Debug)]
+pub struct MovingConnection {
+    /// The connection.
+    pub stream: DetachedStream,
+    /// What was received of its next requests.
+    pub unread: Vec<u8>,
+    /// The name of the listener it came in by.
+    pub listener: String,
+    /// How often it has moved, this time included.
+    pub moves: u32,
 }
 
 /// The address has as many connections as it may have.
@@ -47,20 +74,52 @@ impl Shard {
     /// Waits until the broker has room for a connection of this shard's, or refuses it.
     pub async fn admit_connection(self: &Rc<Self>, peer: Peer) -> Result<ConnectionSlot, TooManyConnections> {
         assert_eq!(peer.shard, self.id, "a shard asks for its own connections");
-        let verdict = self.ask(COUNTING, ShardRequest::AdmitConnection(peer));
-        let verdict = if self.connection_limits.borrow().is_unlimited() {
-            Verdict::Admitted
-        } else {
-            match verdict.await {
-                Some(ShardReply::AdmitConnection(verdict)) => verdict,
-                Some(other) => panic!("a connection's admission was answered with {other:?}"),
-                // The first shard is stopping, and so is this one.
-                None => Verdict::Admitted,
+        if self.connection_limits.borrow().is_unlimited() {
+            if self.id == COUNTING {
+                self.connections.borrow_mut().handle_unasked(peer);
+            } else {
+                self.mesh.post(usize::from(COUNTING.0), Message::ConnectionOpened(peer));
             }
-        };
-        match verdict {
-            Verdict::Admitted => Ok(ConnectionSlot { shard: Rc::clone(self), peer }),
-            Verdict::Refused { max } => Err(TooManyConnections { max }),
+            return Ok(ConnectionSlot::new(self, peer));
+        }
+        match self.ask(COUNTING, ShardRequest::AdmitConnection(peer)).await {
+            // Without an answer the first shard is stopping, and so is this one.
+            Some(ShardReply::AdmitConnection(Verdict::Admitted)) | None => {
+                Ok(ConnectionSlot::new(self, peer))
+            }
+            Some(ShardReply::AdmitConnection(Verdict::Refused { max })) => Err(TooManyConnections { max }),
+            Some(other) => panic!("a connection's admission was answered with {other:?}"),
+        }
+    }
+
+    /// Has another shard serve a connection.
+    pub async fn hand_over(
+        self: &Rc<Self>,
+        to: ShardId,
+        connection: MovingConnection,
+        mut slot: ConnectionSlot,
+    ) {
+        let peer = slot.peer.take().expect("a slot that is there has its peer");
+        // Counted before the other shard has it: it may end there at once, and what that shard says may
+        // come before what this one says.
+        self.ask(COUNTING, ShardRequest::MoveConnection(peer, to)).await;
+        let message = Message::Connection(Box::new(connection), Peer { shard: to, ..peer });
+        self.mesh.post(usize::from(to.0), message);
+    }
+
+    pub(super) fn connection_handed_over(&self, connection: MovingConnection, peer: Peer) {
+        self.arriving.borrow_mut().push_back((connection, peer));
+        self.arrived.notify_one();
+    }
+
+    /// The next connection that another shard has handed over, and its place.
+    pub async fn arriving_connection(self: &Rc<Self>) -> (MovingConnection, ConnectionSlot) {
+        loop {
+            let arrived = self.arriving.borrow_mut().pop_front();
+            match arrived {
+                Some((connection, peer)) => return (connection, ConnectionSlot::new(self, peer)),
+                None => self.arrived.wait().await,
+            }
         }
     }
 

@@ -14,9 +14,10 @@ use crate::log::ProducerSummary;
 use crate::metadata::MetadataDelta;
 use crate::quota::{Peer, Verdict};
 use crate::record::validate::InvalidBatch;
+use crate::shard::MovingConnection;
 use crate::shard::admin::{DeleteRecordsPart, DescribedLogDir};
 use crate::shard::control::{ControlReply, ControlRequest, StartShard};
-use crate::types::{ErrorCode, LeaderEpoch, Offset, Piece, Timestamp, TopicId};
+use crate::types::{ErrorCode, LeaderEpoch, Offset, Piece, ShardId, Timestamp, TopicId};
 
 /// A partition by its topic's id, which no later topic of the same name shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,8 +77,12 @@ pub enum Message {
         /// The partitions it watched on the receiving shard.
         partitions: Vec<PartitionId>,
     },
+    /// A connection was admitted while nothing was limited.
+    ConnectionOpened(Peer),
     /// A connection that was admitted has ended.
     ConnectionClosed(Peer),
+    /// A connection, with its place among all: the receiver serves it from now on.
+    Connection(Box<MovingConnection>, Peer),
     /// The least recently used connection of an unprotected listener has to go.
     ShedConnection,
     /// Control hands a shard its directories and the metadata to begin with. Answered by
@@ -114,6 +119,8 @@ pub enum ShardRequest {
     EpochEnds(Vec<EpochEndPart>),
     /// Count a connection, or refuse it; may be answered when another has ended.
     AdmitConnection(Peer),
+    /// Count a connection for another shard from now on.
+    MoveConnection(Peer, ShardId),
     /// Move log starts forward.
     DeleteRecords(Vec<DeleteRecordsPart>),
     /// How much each directory of the shard holds.
@@ -141,6 +148,8 @@ pub enum ShardReply {
     EpochEnds(Vec<Result<EpochEnd, PartitionError>>),
     /// To [`ShardRequest::AdmitConnection`].
     AdmitConnection(Verdict),
+    /// To [`ShardRequest::MoveConnection`].
+    MoveConnection,
     /// To [`ShardRequest::DeleteRecords`]: the log starts.
     DeleteRecords(Vec<Result<Offset, PartitionError>>),
     /// To [`ShardRequest::LogDirs`], in the order of the shard's directories.

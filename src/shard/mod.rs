@@ -35,7 +35,7 @@ use crate::config::BrokerConfig;
 use crate::controller::effective_broker_config;
 use crate::log::{LogDir, LogEnv};
 use crate::metadata::{MetadataDelta, MetadataImage, TopicImage};
-use crate::quota::{ConnectionLimits, ConnectionQuotas, CreationRate};
+use crate::quota::{ConnectionLimits, ConnectionQuotas, CreationRate, Peer};
 use crate::record::validate::Scratch;
 use crate::rt::file::DirectDisk;
 use crate::rt::mesh::Mesh;
@@ -44,7 +44,7 @@ use crate::rt::task;
 use crate::types::{DirectoryId, ErrorCode, NodeId, Prng, ShardId, TopicId};
 
 pub use admin::{DeleteRecordsPart, DescribedLog, DescribedLogDir};
-pub use connections::{ConnectionSlot, TooManyConnections};
+pub use connections::{ConnectionSlot, MovingConnection, TooManyConnections};
 pub use control::{ControlError, ControlReply, ControlRequest};
 pub use message::{
     Acks, EpochEnd, EpochEndPart, FetchPart, FetchParts, Fetched, FoundOffset, GroupPart, GroupReply,
@@ -102,6 +102,9 @@ pub struct Shard {
     /// Connections of this shard that have to go for others.
     shed_due: Cell<usize>,
     shed_changed: Notify,
+    /// Connections from other shards that nobody serves yet; at most as many as are open.
+    arriving: RefCell<VecDeque<(MovingConnection, Peer)>>,
+    arrived: Notify,
 }
 
 /// A log directory of this shard.
@@ -157,6 +160,8 @@ impl Shard {
             connection_limits: RefCell::new(connection_limits),
             shed_due: Cell::new(0),
             shed_changed: Notify::new(),
+            arriving: RefCell::default(),
+            arrived: Notify::new(),
         })
     }
 
@@ -264,6 +269,10 @@ impl Shard {
                 task::spawn(async move { reply(ShardReply::Produce(pending.finish().await)) }).detach();
             }
             ShardRequest::AdmitConnection(peer) => self.connection_opened(Box::new(reply), peer),
+            ShardRequest::MoveConnection(peer, to) => {
+                self.connections.borrow_mut().handle_move(peer, to);
+                reply(ShardReply::MoveConnection);
+            }
             ShardRequest::Probe(parts) => reply(ShardReply::Probe(self.probe(&parts, from))),
             ShardRequest::EpochEnds(parts) => {
                 let shard = Rc::clone(self);
@@ -362,7 +371,9 @@ impl Shard {
             }
             Message::Woken(token) => self.wake(token),
             Message::Unwatch { token, partitions } => self.unwatch_local(token, from, &partitions),
+            Message::ConnectionOpened(peer) => self.connections.borrow_mut().handle_unasked(peer),
             Message::ConnectionClosed(peer) => self.connection_closed(peer),
+            Message::Connection(connection, peer) => self.connection_handed_over(*connection, peer),
             Message::ShedConnection => self.shed_connection(),
             Message::Start(start) => self.begin_start(*start),
             Message::Metadata(delta) => self.begin_apply(delta),

@@ -21,6 +21,7 @@ mod kill9_groups;
 mod killed_members;
 mod lifecycle;
 mod long_polls;
+mod moving_connections;
 mod operations;
 mod overload;
 mod produce_fetch;

@@ -141,6 +141,43 @@ fn bytes_arrive_whole_and_in_order() {
     transfer(40 << 20, 5 << 20);
 }
 
+#[test]
+fn a_connection_goes_on_on_another_executor() {
+    let (bound, mut client) = bind_and_connect();
+    client.write_all(b"first second").unwrap();
+    let (detached, unread) = run(move || async move {
+        let (stream, _) = Listener::from_bound(bound).accept().await.unwrap();
+        let (mut reader, writer) = stream.split();
+        let mut buffer = ReadBuffer::new();
+        while buffer.unread().len() < 12 {
+            reader.read(&mut buffer).await.unwrap();
+        }
+        assert_eq!(buffer.take(5), "first");
+        // The socket is watched.
+        let more = timeout(Duration::from_millis(1), reader.read(&mut ReadBuffer::new())).await;
+        assert!(more.is_err());
+        let detached = reader.detach().unwrap();
+        // Neither half ends the connection any more.
+        writer.shutdown();
+        reader.abort();
+        (detached, buffer.unread().to_vec())
+    });
+    client.write_all(b" third").unwrap();
+    run(move || async move {
+        let (mut reader, mut writer) = detached.attach().split();
+        let mut buffer = ReadBuffer::with_unread(unread);
+        while buffer.unread().len() < 13 {
+            reader.read(&mut buffer).await.unwrap();
+        }
+        let mut queue = WriteQueue::new();
+        queue.push(buffer.take(13));
+        writer.write_all(&mut queue).await.unwrap();
+    });
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, b" second third");
+}
+
 /// A file of `len` random bytes, as a descriptor to send from.
 fn random_file(len: usize) -> (Arc<OwnedFd>, Vec<u8>) {
     let mut bytes = vec![0; len];

@@ -21,6 +21,10 @@ keys! {
     /// Requests of one connection that may be unanswered before it is no longer read.
     "corelog.connection.inflight.requests.max" => int.default("128").between(1, 65_536);
 
+    /// Requests in a row for partitions of one other shard after which a connection moves to that shard. With
+    /// each move the next one takes twice as many. 0 for never.
+    "corelog.connection.moves.after.requests" => int.default("32").between(0, 1_000_000);
+
     /// Bytes of recently written and read log that each shard keeps in memory.
     "corelog.cache.bytes" => long.default("134217728").at_least(1_048_576);
 

@@ -23,5 +23,5 @@ mod write_queue;
 pub use bind::{BindError, BoundListener, bind};
 pub use listener::Listener;
 pub use read_buffer::ReadBuffer;
-pub use stream::{Stream, StreamReader, StreamWriter, connect};
+pub use stream::{DetachedStream, Stream, StreamReader, StreamWriter, connect};
 pub use write_queue::WriteQueue;

@@ -65,6 +65,13 @@ impl ReadBuffer {
         Self::default()
     }
 
+    /// A buffer that goes on with bytes that were received elsewhere.
+    pub fn with_unread(unread: Vec<u8>) -> Self {
+        let mut buffer = Self::new();
+        buffer.parked = unread;
+        buffer
+    }
+
     /// The bytes that no frame has taken yet.
     pub fn unread(&self) -> &[u8] {
         match &self.block {

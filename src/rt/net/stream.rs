@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "sendmsg takes pieces by address")]
 
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -51,15 +52,28 @@ pub struct StreamWriter {
     sends_in_place: bool,
 }
 
+/// A connection on its way to another executor.
+#[derive(Debug)]
+pub struct DetachedStream {
+    fd: OwnedFd,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
 #[derive(Debug)]
 struct Socket {
     source: Source,
     peer: SocketAddr,
     local: SocketAddr,
+    /// Another executor has it: nothing here ends it any more.
+    is_detached: Cell<bool>,
 }
 
 impl Socket {
     fn shutdown(&self, how: Shutdown) {
+        if self.is_detached.get() {
+            return;
+        }
         // A connection that the other side has reset answers ENOTCONN, which is as good.
         rustix::net::shutdown(&self.source, how).ok();
     }
@@ -99,7 +113,11 @@ impl Stream {
         let address = |found: socket2::SockAddr| found.as_socket().ok_or(io::ErrorKind::Unsupported);
         let peer = address(socket.peer_addr()?)?;
         let local = address(socket.local_addr()?)?;
-        Ok(Self { socket: Rc::new(Socket { source, peer, local }) })
+        Ok(Self::new(source, peer, local))
+    }
+
+    fn new(source: Source, peer: SocketAddr, local: SocketAddr) -> Self {
+        Self { socket: Rc::new(Socket { source, peer, local, is_detached: Cell::new(false) }) }
     }
 
     /// The address of the other side.
@@ -171,6 +189,22 @@ impl StreamReader {
     /// Ends both directions at once; a task that waits in the other half wakes up.
     pub fn abort(&self) {
         self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// The connection for another executor. From then on neither half here is of use, and neither ends it.
+    /// Fails, and changes nothing, when the process may not have one more descriptor for a moment.
+    pub fn detach(&self) -> io::Result<DetachedStream> {
+        let Socket { source, peer, local, is_detached } = &*self.socket;
+        let fd = source.as_fd().try_clone_to_owned()?;
+        is_detached.set(true);
+        Ok(DetachedStream { fd, peer: *peer, local: *local })
+    }
+}
+
+impl DetachedStream {
+    /// The connection on the current executor.
+    pub fn attach(self) -> Stream {
+        Stream::new(Source::new(self.fd), self.peer, self.local)
     }
 }
 

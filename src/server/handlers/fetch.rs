@@ -12,7 +12,9 @@ use crate::rt::{task, time};
 use crate::server::Server;
 use crate::server::errors::partition_error_code;
 use crate::server::response::{CloseReason, Frame};
-use crate::shard::fetch_session::{FetchPartition, NO_SESSION, PartitionStatus, SessionRequest, TopicRef};
+use crate::shard::fetch_session::{
+    FetchContext, FetchPartition, NO_SESSION, PartitionStatus, SessionRequest, TopicRef,
+};
 use crate::shard::{
     FetchPart, FetchParts, Fetched, PartitionId, ProbeParts, Probed, ShardReply, ShardRequest, WatchToken,
 };
@@ -54,11 +56,20 @@ impl Server {
         };
         let (asked, forgotten) = session_partitions(request);
         let begun = self.sessions.borrow_mut().begin(now, session, uses_ids, asked, &forgotten);
-        let begun = match begun {
+        let mut begun = match begun {
             Ok(begun) => begun,
             Err(error) => return Ok(encode(&context, error, NO_SESSION, Vec::new())),
         };
-        let (owners, mut answers) = self.plan_fetch(&begun.partitions).await;
+        let (split, mut answers) = self.plan_fetch(&begun.partitions).await;
+        match begun.context {
+            FetchContext::Sessionless => context.affinity.note(split.sole_owner()),
+            // A client without a session asks for one again.
+            FetchContext::Full if context.affinity.moves_before_session(split.sole_owner()) => {
+                begun.context = FetchContext::Sessionless;
+            }
+            FetchContext::Full | FetchContext::Incremental { .. } => {}
+        }
+        let owners = split.into_owners();
         self.fetch_with_patience(&owners, &patience, &mut answers).await;
         trim(&mut answers, patience.max_bytes);
 
@@ -89,7 +100,7 @@ impl Server {
 
     /// Splits a fetch by owning shard. Each partition has its answer prepared: what cannot be located says
     /// why, the rest says what holds when its shard does not reply.
-    async fn plan_fetch(&self, partitions: &[FetchPartition]) -> (Vec<Owner>, Vec<Answer>) {
+    async fn plan_fetch(&self, partitions: &[FetchPartition]) -> (Split<usize, FetchPart>, Vec<Answer>) {
         let mut split = Split::new();
         let mut answers = Vec::with_capacity(partitions.len());
         for (place, request) in partitions.iter().enumerate() {
@@ -106,7 +117,7 @@ impl Server {
             }
             task::yield_if_needed().await;
         }
-        (split.into_owners(), answers)
+        (split, answers)
     }
 
     /// Reads until there are `min_bytes`, an error, or no time left (`DelayedFetch`).

@@ -33,6 +33,7 @@ use std::rc::Rc;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::affinity::Affinity;
 use super::listener::ListenerContext;
 use crate::wire::api::ApiRow;
 
@@ -43,6 +44,8 @@ pub(super) struct RequestContext {
     pub(super) listener: Rc<ListenerContext>,
     /// The client's address.
     pub(super) peer: SocketAddr,
+    /// Which shards the connection asks.
+    pub(super) affinity: Rc<Affinity>,
     /// What the client calls itself.
     pub(super) client_id: Option<StrBytes>,
     /// The API.

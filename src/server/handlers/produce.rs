@@ -66,6 +66,7 @@ impl Server {
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let allows_zstd = ZSTD_VERSION <= context.api_version;
         let (split, mut answers) = self.plan_produce(request);
+        context.affinity.note(split.sole_owner());
         let pending: Vec<_> = split
             .into_owners()
             .into_iter()

@@ -38,6 +38,14 @@ impl<Place, Part> Split<Place, Part> {
         }
     }
 
+    /// The shard that all parts are for; `None` if there are several, or no parts.
+    pub(super) fn sole_owner(&self) -> Option<ShardId> {
+        match &self.owners[..] {
+            [owner] => Some(owner.shard),
+            _ => None,
+        }
+    }
+
     /// The parts, one entry per shard.
     pub(super) fn into_owners(self) -> Vec<Owner<Place, Part>> {
         self.owners
