@@ -171,7 +171,7 @@ impl Shard {
     fn after_commit(self: &Rc<Self>, driver: &JournalDriver, partition: &Rc<Partition>, fate: Fate) {
         match fate {
             Fate::Nothing => {}
-            Fate::Direct => self.ensure_flushing(partition),
+            Fate::Direct => self.ensure_flushing_directly(partition),
             Fate::Later => driver.queue(partition),
             Fate::Journaled => {
                 if partition.log.synced_end_offset() == partition.log.staged_end_offset() {
@@ -189,7 +189,7 @@ impl Shard {
     /// Has segments written and files freed, as far as they are due.
     fn keep_journal(self: &Rc<Self>, own: &Rc<OwnDir>) {
         let driver = own.journal.get().expect("the directory has a journal");
-        if self.closing.is_cancelled() {
+        if self.closing.is_cancelled() || own.is_offline() {
             return;
         }
         if driver.journal.wants_maintenance() && !driver.is_maintaining.replace(true) {
@@ -222,7 +222,9 @@ impl Shard {
             let id = PartitionId { topic_id: log.topic_id(), partition: log.topic_partition().partition };
             self.partition(id).ok()
         };
-        driver.journal.pressing().iter().filter_map(partition_of).collect()
+        let logs = driver.journal.pressing();
+        // A log that is offline keeps its entries in the journal until a start restores them.
+        logs.iter().filter(|log| log.has_unstored()).filter_map(partition_of).collect()
     }
 
     /// Writes what partitions have in the journal into their segments, in a task of its own.
@@ -235,11 +237,14 @@ impl Shard {
         task::spawn(async move {
             let driver = own.journal.get().expect("the directory has a journal");
             let slots = Semaphore::new(STORES_MAX);
+            let has_stored = Rc::new(Cell::new(false));
             for partition in due {
                 let slot = slots.acquire(1).await;
-                let shard = Rc::clone(&shard);
+                let (shard, has_stored) = (Rc::clone(&shard), Rc::clone(&has_stored));
                 task::spawn(async move {
-                    shard.store(&partition, want).await;
+                    if shard.store(&partition, want).await {
+                        has_stored.set(true);
+                    }
                     drop(slot);
                 })
                 .detach();
@@ -247,15 +252,18 @@ impl Shard {
             }
             slots.acquire(STORES_MAX).await;
             driver.end(driver.is_busy_with(want));
-            shard.keep_journal(&own);
+            // Those that are being flushed would be due again at once: the next frame asks for them.
+            if has_stored.get() || want == WriteSync::None {
+                shard.keep_journal(&own);
+            }
         })
         .detach();
     }
 
-    async fn store(self: &Rc<Self>, partition: &Rc<Partition>, want: WriteSync) {
-        // A flush that runs stores it.
+    /// Writes what one partition has in the journal; `false` when there is nothing, or a flush of it runs.
+    async fn store(self: &Rc<Self>, partition: &Rc<Partition>, want: WriteSync) -> bool {
         if !partition.log.has_unstored() || !partition.begin_flushing() {
-            return;
+            return false;
         }
         let unchecked_before = partition.log.bytes_since_checkpoint();
         let stored = partition.log.store(want).await;
@@ -265,6 +273,7 @@ impl Shard {
             partition.unstored_since.set(None);
         }
         self.end_flushing(partition);
+        true
     }
 
     /// Has those segments written whose records have been in a journal for long; called now and then.

@@ -32,6 +32,13 @@ enum PendingPart {
     Deferred(OneshotReceiver<Result<Appended, PartitionError>>),
 }
 
+/// Where the first flush of a task writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    JournalIfItMay,
+    Segment,
+}
+
 /// Records that have their offsets.
 pub(super) struct Appended {
     produced: Produced,
@@ -186,12 +193,21 @@ impl Shard {
     /// Starts the partition's flush task unless one runs. It ends when nothing is staged, so an idle
     /// partition costs no task; while a write is in flight the next batches gather.
     pub(super) fn ensure_flushing(self: &Rc<Self>, partition: &Rc<Partition>) {
+        self.begin_flush(partition, Way::JournalIfItMay);
+    }
+
+    /// The same for what the journal did not take: the first flush does not ask it again.
+    pub(super) fn ensure_flushing_directly(self: &Rc<Self>, partition: &Rc<Partition>) {
+        self.begin_flush(partition, Way::Segment);
+    }
+
+    fn begin_flush(self: &Rc<Self>, partition: &Rc<Partition>, way: Way) {
         if !partition.begin_flushing() {
             return;
         }
         let (shard, partition) = (Rc::clone(self), Rc::clone(partition));
         task::spawn(async move {
-            shard.flush_until_clean(&partition).await;
+            shard.flush_until_clean(&partition, way).await;
             partition.end_flushing();
         })
         .detach();
@@ -205,9 +221,10 @@ impl Shard {
         }
     }
 
-    async fn flush_until_clean(self: &Rc<Self>, partition: &Rc<Partition>) {
+    async fn flush_until_clean(self: &Rc<Self>, partition: &Rc<Partition>, mut way: Way) {
         while partition.wants_flush() {
-            if !partition.wants_checkpoint() && self.gives_to_journal(partition) {
+            let may_go_elsewhere = std::mem::replace(&mut way, Way::JournalIfItMay) == Way::JournalIfItMay;
+            if may_go_elsewhere && !partition.wants_checkpoint() && self.gives_to_journal(partition) {
                 return;
             }
             let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::{Broker, temporary_directory};
@@ -46,6 +47,40 @@ pub(crate) fn make_image(directory: &Path) -> Result<(), String> {
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// A journal file that the whole file system has no room for.
+const JOURNAL_BYTES: &str = "8589934592";
+
+#[test]
+fn without_room_for_the_journal_producers_are_served_from_segments() {
+    let directory = temporary_directory();
+    if let Err(reason) = make_image(directory.path()) {
+        eprintln!("skipped, no file system of its own can be mounted here: {reason}");
+        return;
+    }
+    let data = directory.path().join("mount/data");
+    let broker = Broker::start_with(1, |launch| {
+        launch
+            .through(&in_a_mount_namespace(MOUNT_AND_MAKE_ROOM, directory.path()))
+            .with("log.dirs", data.to_str().expect("UTF-8"))
+            .with("corelog.journal.bytes", JOURNAL_BYTES)
+    });
+    clients::create_topic(&broker.bootstrap(), "first", 1, &[]);
+    clients::create_topic(&broker.bootstrap(), "small", 1, &[]);
+    let mut wire = Wire::connect(broker.address());
+    let batch = RawBatch::of(&[b"value"], now_ms());
+    eventually("the journal is given up", PATIENCE, || {
+        // The attempt fills the disk for a moment: this may fail.
+        requests::produce(&mut wire, "first", 0, &batch.encode());
+        broker.output().contains("no room for the whole journal").then_some(())
+    });
+    let cpu_before = broker.cpu_time();
+    for offset in 0..50 {
+        assert_eq!(requests::produce_ok(&mut wire, "small", 0, &batch), offset);
+    }
+    let cpu = broker.cpu_time() - cpu_before;
+    assert!(cpu < Duration::from_secs(5), "{cpu:?} for 50 records");
 }
 
 /// Every acknowledged value is at its offset.
