@@ -201,7 +201,8 @@ pub enum Acks {
 pub struct ProduceParts {
     /// The acknowledgement to wait for.
     pub acks: Acks,
-    /// After this long an append that is not yet durable is answered REQUEST_TIMED_OUT.
+    /// After this long, or a few seconds if it is less, an append with [`Acks::All`] that is not durable is
+    /// answered REQUEST_TIMED_OUT.
     pub timeout: Duration,
     /// Whether the request's version may carry zstd.
     pub allows_zstd: bool,

@@ -20,10 +20,14 @@ use crate::types::{ErrorCode, Timestamp};
 /// The appends of one request on this shard, waiting for their acknowledgement.
 pub struct PendingProduce {
     parts: Vec<PendingPart>,
-    deadline: Instant,
-    /// How long what is appended later may take to become durable.
-    timeout: Duration,
+    begun: Instant,
+    /// How long an append may take to be acknowledged; `None` for as long as it takes.
+    patience: Option<Duration>,
 }
+
+/// However short the timeout of a request is: it is for replicas, and Kafka's leader, which waits for no
+/// device, has its own copy before the clock is looked at (`DelayedProduce.tryComplete`).
+const DURABLE_WITHIN_MIN: Duration = Duration::from_secs(5);
 
 enum PendingPart {
     Done(Result<Produced, PartitionError>),
@@ -47,15 +51,23 @@ pub(super) struct Appended {
 }
 
 impl Appended {
-    async fn acknowledged(self, deadline: Instant) -> Result<Produced, PartitionError> {
+    async fn acknowledged(
+        self,
+        begun: Instant,
+        patience: Option<Duration>,
+    ) -> Result<Produced, PartitionError> {
         let Some(ack) = self.ack else { return Ok(self.produced) };
-        let left = deadline.saturating_duration_since(time::monotonic_now());
-        match time::timeout(left, ack).await {
-            Ok(Ok(Ok(()))) => Ok(self.produced),
-            Ok(Ok(Err(error))) => Err(error),
+        let answer = match patience {
+            None => ack.await,
+            Some(patience) => {
+                let left = patience.saturating_sub(time::monotonic_now().saturating_duration_since(begun));
+                time::timeout(left, ack).await.map_err(|_| PartitionError::TimedOut)?
+            }
+        };
+        match answer {
+            Ok(outcome) => outcome.map(|()| self.produced),
             // The partition went away with the acknowledgement still owed.
-            Ok(Err(_)) => Err(PartitionError::NotLeader),
-            Err(_) => Err(PartitionError::TimedOut),
+            Err(_) => Err(PartitionError::NotLeader),
         }
     }
 }
@@ -74,11 +86,11 @@ impl PendingProduce {
         for part in self.parts {
             results.push(match part {
                 PendingPart::Done(result) => result,
-                PendingPart::Appended(appended) => appended.acknowledged(self.deadline).await,
+                PendingPart::Appended(appended) => appended.acknowledged(self.begun, self.patience).await,
                 // The time for durability begins with the append, as Kafka's does; until then the request's
                 // memory stays accounted for.
                 PendingPart::Deferred(receiver) => match receiver.await {
-                    Ok(Ok(appended)) => appended.acknowledged(time::monotonic_now() + self.timeout).await,
+                    Ok(Ok(appended)) => appended.acknowledged(time::monotonic_now(), self.patience).await,
                     Ok(Err(error)) => Err(error),
                     Err(_) => Err(PartitionError::NotLeader),
                 },
@@ -101,7 +113,9 @@ impl Shard {
             Err(error) => PendingPart::Done(Err(error)),
         };
         let parts = parts.into_iter().map(begin).collect();
-        PendingProduce { parts, deadline: time::monotonic_now() + timeout, timeout }
+        // Only the acknowledgement of all replicas has a time limit (`ReplicaManager`).
+        let patience = (acks == Acks::All).then(|| timeout.max(DURABLE_WITHIN_MIN));
+        PendingProduce { parts, begun: time::monotonic_now(), patience }
     }
 
     /// Appends, or takes a place behind what the partition has to append already.

@@ -12,7 +12,7 @@ use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
 use crate::harness::clients::{self, TestProducer};
 use crate::harness::requests::{self, Fetched};
-use crate::harness::wire::Wire;
+use crate::harness::wire::{self, Body, Wire};
 use crate::harness::{PATIENCE, eventually, now_ms};
 
 /// Codecs that the librdkafka of the tests was built with.
@@ -85,6 +85,22 @@ fn every_kind_of_acknowledgement_stores_the_record() {
         let end = (index as i64 + 1) * 10;
         let stored = |partition| clients::watermarks(&broker.bootstrap(), "acks", partition) == (0, end);
         eventually("the records are stored", PATIENCE, || (stored(0) && stored(1)).then_some(()));
+    }
+}
+
+#[test]
+fn a_timeout_of_nothing_is_no_reason_to_fail() {
+    let broker = Broker::start(2, &[]);
+    clients::create_topic(&broker.bootstrap(), "hasty", 1, &[]);
+    let mut wire = Wire::connect(broker.address());
+    let records = RawBatch::of(&[b"value"], now_ms()).encode();
+    let no_timeout = 0;
+    for offset in 0..10 {
+        let acks = if offset % 2 == 0 { -1 } else { 1 };
+        let head = Body::new().null_string().i16(acks).i32(no_timeout);
+        let body = head.i32(1).string("hasty").i32(1).i32(0).bytes(&records);
+        let produced = requests::read_produced(&mut wire.request(wire::PRODUCE_V7, &body));
+        assert_eq!((produced.error_code, produced.base_offset), (0, offset), "acks={acks}");
     }
 }
 
