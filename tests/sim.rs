@@ -37,6 +37,9 @@ const SEEDS_TO_FIND_A_TORN_BATCH: u64 = 20;
 /// Seeds within which a bug put in by hand must show.
 const SEEDS_TO_FIND_A_BUG: u64 = 200;
 
+/// Seeds that are tried until one finds a bug; the rarest of them shows in one of about a hundred.
+const SEEDS_UNTIL_A_BUG: u64 = 1_000;
+
 /// What went wrong with a seed, if anything: a broken promise or a failed assertion.
 fn violation(seed: u64, sabotage: Sabotage) -> Option<String> {
     match catch_unwind(AssertUnwindSafe(|| run_seed(seed, sabotage))) {
@@ -62,7 +65,7 @@ fn check_seeds(seeds: impl Iterator<Item = u64>) {
 
 /// The first seed that shows the bug, by a violation that says `what`.
 fn seed_that_finds(sabotage: Sabotage, what: &str) -> u64 {
-    let found = (0..SEEDS_TO_FIND_A_BUG).find_map(|seed| {
+    let found = (0..SEEDS_UNTIL_A_BUG).find_map(|seed| {
         let violation = violation(seed, sabotage)?;
         violation.contains(what).then_some((seed, violation))
     });

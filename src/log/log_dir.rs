@@ -24,7 +24,7 @@ use super::checkpoint::{format_offsets, parse_offsets};
 use super::config::LogConfig;
 use super::env::LogEnv;
 use super::error::LogError;
-use super::journal::{Journal, JournalConfig, JournalContents, LogKey, PendingEntry};
+use super::journal::{BrokenFrames, Journal, JournalConfig, JournalContents, LogKey, PendingEntry};
 use super::log::Log;
 use super::partition_metadata;
 use super::recovery::{OpenWith, RecoveryReport};
@@ -221,6 +221,12 @@ impl<D: Disk> LogDir<D> {
     /// Whether the journal that was found has entries of logs that were not loaded.
     pub fn has_journaled(&self) -> bool {
         self.found_journal.borrow().as_ref().is_some_and(|found| 0 < found.pending.log_count())
+    }
+
+    /// What is broken of the journal that was found, until it is started anew: records that were acknowledged
+    /// may be lost.
+    pub fn broken_frames(&self) -> Vec<BrokenFrames> {
+        self.found_journal.borrow().as_ref().map(|found| found.broken.clone()).unwrap_or_default()
     }
 
     /// Ends the use of the journal that was found, durably, and begins a new one if there is to be one. To be

@@ -15,7 +15,7 @@ use super::partition::Partition;
 use super::topic_settings::TopicSettings;
 use super::{OwnDir, Shard};
 use crate::disk::Disk;
-use crate::log::{BrokenRange, CheckpointedLog, LogConfig, LogDir, LogError, RecoveryReport};
+use crate::log::{BrokenFrames, BrokenRange, CheckpointedLog, LogConfig, LogDir, LogError, RecoveryReport};
 use crate::metadata::records::{CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_TOPIC};
 use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, TopicImage};
 use crate::rt::file::DirectDisk;
@@ -58,6 +58,7 @@ impl Shard {
         self.reconfigure();
         for directory in start.directories {
             let dir = LogDir::open(self.env.clone(), directory.path.clone()).await?;
+            report_broken_frames(&dir.broken_frames());
             dir.load_cleaned_ends().await?;
             let own = OwnDir {
                 id: directory.id,
@@ -372,6 +373,18 @@ pub(super) fn report_broken(name: &TopicPartition, broken: &[BrokenRange]) {
             target: "log", tp = %name, file = %broken.file.display(), position = broken.position,
             bytes = broken.bytes, first_offset = %broken.first_offset, end_offset = %broken.end_offset,
             cause = %broken.cause, "records that were durable are broken; restore them from a copy"
+        );
+    }
+}
+
+fn report_broken_frames(broken: &[BrokenFrames]) {
+    for broken in broken {
+        tracing::error!(
+            target: "log", file = %broken.file.display(), position = broken.position, frames = broken.frames,
+            cause = %broken.cause,
+            "the journal is broken: acknowledged records of partitions in this directory may be lost, from \
+             the last ones of their segments on; compare them with a copy, first those that the journal has \
+             records of that follow no other"
         );
     }
 }

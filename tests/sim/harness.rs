@@ -586,16 +586,20 @@ impl World {
         let opened = block_on(async {
             let dir = LogDir::open(env, dir_path()).await?;
             dir.load_cleaned_ends().await?;
+            let broken = dir.broken_frames();
             let mut logs = Vec::new();
             for partition in &self.partitions {
                 let tp = partition.topic_partition.clone();
                 logs.push(dir.load_log(tp, self.config.clone(), self.now).await?);
             }
             dir.start_journal(self.journal).await?;
-            Ok((dir, logs))
+            Ok((dir, logs, broken))
         });
         self.disk.skip_truncation(false);
-        let (dir, logs) = opened.map_err(|error: corelog::log::LogError| format!("open: {error}"))?;
+        let (dir, logs, broken) = opened.map_err(|error: corelog::log::LogError| format!("open: {error}"))?;
+        if !broken.is_empty() {
+            return Err(format!("a crash is taken for a broken journal: {broken:?}"));
+        }
         if (end == End::CleanStop) != dir.clean_shutdown().is_some() {
             return Err(format!("after {end:?}, the marker says {:?}", dir.clean_shutdown()));
         }

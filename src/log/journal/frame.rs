@@ -138,6 +138,12 @@ pub(super) struct Frame {
     pub(super) len: usize,
 }
 
+/// Which frame the one at the start of `bytes` says it is, whole or not.
+pub(super) fn claimed_id(bytes: &[u8]) -> Option<FrameId> {
+    let header = bytes.get(..FRAME_HEADER_LEN)?;
+    Some(FrameId { generation: u64_at(header, GENERATION_AT), sequence: u32_at(header, SEQUENCE_AT) })
+}
+
 /// Takes apart the frame at the start of `bytes`, which must be `expected`.
 pub(super) fn decode_frame(bytes: &Bytes, expected: FrameId) -> Result<Frame, FrameError> {
     let room = bytes.len().min(FRAME_BYTES_MAX);
@@ -148,7 +154,7 @@ pub(super) fn decode_frame(bytes: &Bytes, expected: FrameId) -> Result<Frame, Fr
     if len < FRAME_HEADER_LEN || room < len {
         return Err(FrameError::Length { found: len, room });
     }
-    let found = FrameId { generation: u64_at(bytes, GENERATION_AT), sequence: u32_at(bytes, SEQUENCE_AT) };
+    let found = claimed_id(bytes).expect("a header was seen");
     if found != expected {
         return Err(FrameError::Other { expected, found });
     }

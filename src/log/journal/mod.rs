@@ -40,6 +40,7 @@ mod turnstile;
 mod writer;
 
 pub(super) use pending::PendingEntry;
+pub use reader::BrokenFrames;
 pub(super) use reader::JournalContents;
 pub use restore::RestoreReport;
 pub use writer::{Fate, Journal, JournalConfig};

@@ -1,13 +1,17 @@
 //! Reading the journal files of a directory at a start.
+//!
+//! A frame is written when the one before it is durable, and a file is used when those of lower generations
+//! are full. So a frame that is not whole is a write that a crash tore only if none comes after it, neither
+//! in its file nor in one of a higher generation. Another one was durable and is broken.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::file_header::{FILE_HEADER_LEN, FRAMES_AT, FileHeader, FileHeaderError};
-use super::frame::{FRAME_HEADER_LEN, FrameId, decode_frame};
+use super::frame::{FRAME_HEADER_LEN, FrameId, claimed_id, decode_frame};
 use super::pending::PendingEntries;
-use crate::disk::{BLOCK, Disk, DiskFile, OpenMode, align_up};
+use crate::disk::{BLOCK, Disk, DiskError, DiskFile, OpenMode, align_up};
 use crate::log::error::LogError;
 
 /// What a journal file's name begins with. A plain file: Kafka takes every directory for a partition's.
@@ -35,6 +39,19 @@ pub(super) struct FoundFile {
     pub(super) header: Option<FileHeader>,
 }
 
+/// Frames that were durable and are not what was written: what comes after them was written later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenFrames {
+    /// The journal file.
+    pub file: PathBuf,
+    /// Where the first of them begins.
+    pub position: u64,
+    /// How many there are.
+    pub frames: u32,
+    /// What was expected and what was found.
+    pub cause: String,
+}
+
 /// What the journal files of a directory hold.
 #[derive(Debug, Default)]
 pub(in crate::log) struct JournalContents {
@@ -42,6 +59,8 @@ pub(in crate::log) struct JournalContents {
     pub(in crate::log) pending: PendingEntries,
     /// Whole frames in all files.
     pub(super) frames: u64,
+    /// In the order in which they were written.
+    pub(in crate::log) broken: Vec<BrokenFrames>,
 }
 
 impl JournalContents {
@@ -58,35 +77,56 @@ impl JournalContents {
         }
         // Generations grow in the order in which files are used.
         contents.files.sort_unstable_by_key(|file| file.header.map(|header| header.generation));
-        for file in contents.files.clone() {
-            if let Some(header) = file.header {
-                contents.read_frames(disk, &dir.join(file_name(file.number)), &header).await?;
+        let files = contents.files.iter().filter_map(|file| Some((file.number, file.header?)));
+        let files: Vec<_> = files.map(|(number, header)| (dir.join(file_name(number)), header)).collect();
+        let mut used = 0;
+        for (index, (path, header)) in files.iter().enumerate() {
+            if is_used(disk, path, header.generation).await? {
+                used = index + 1;
+            }
+        }
+        // One more than is used: its first frame may be broken just where it tells.
+        for (index, (path, header)) in files.iter().take(used + 1).enumerate() {
+            let torn = contents.read_frames(disk, path, header).await?;
+            if index + 1 < used {
+                contents.broken.extend(torn);
             }
         }
         Ok(contents)
     }
 
-    /// Reads frames up to the first that is torn, of an earlier use of the file, or not there.
+    /// Reads the frames of a file, up to one that none of this use of the file follows. Returns that one if
+    /// there is something of it: it may be torn.
     async fn read_frames<D: Disk>(
         &mut self,
         disk: &D,
         path: &Path,
         header: &FileHeader,
-    ) -> Result<(), LogError> {
+    ) -> Result<Option<BrokenFrames>, LogError> {
         let file = disk.open(path, OpenMode::Read).await?;
         let mut id = FrameId { generation: header.generation, sequence: 0 };
-        let first = file.read_at(FRAMES_AT, FRAME_HEADER_LEN).await?;
-        if !is_of_generation(&first, id.generation) {
-            return Ok(());
-        }
         let mut rest = file.read_at(FRAMES_AT, (header.file_bytes - FRAMES_AT) as usize).await?;
-        while let Ok(frame) = decode_frame(&rest, id) {
-            frame.entries.into_iter().for_each(|entry| self.pending.add(entry));
-            rest = rest.slice((align_up(frame.len as u64) as usize).min(rest.len())..);
-            id.sequence += 1;
-            self.frames += 1;
+        loop {
+            let cause = match decode_frame(&rest, id) {
+                Ok(frame) => {
+                    frame.entries.into_iter().for_each(|entry| self.pending.add(entry));
+                    rest = rest.slice((align_up(frame.len as u64) as usize).min(rest.len())..);
+                    id.sequence += 1;
+                    self.frames += 1;
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            let position = header.file_bytes - rest.len() as u64;
+            let broken = |frames| BrokenFrames { file: path.to_owned(), position, frames, cause };
+            let Some((distance, next)) = find_frame_behind(&rest, id) else {
+                let is_begun = claimed_id(&rest) == Some(id) || id.sequence == 0;
+                return Ok(is_begun.then(|| broken(1)));
+            };
+            self.broken.push(broken(next.sequence - id.sequence));
+            rest = rest.slice(distance..);
+            id = next;
         }
-        Ok(())
     }
 
     /// A generation that no file has had.
@@ -96,9 +136,23 @@ impl JournalContents {
     }
 }
 
-/// A cheap look that spares reading a file without live frames.
-fn is_of_generation(first: &Bytes, generation: u64) -> bool {
-    first.get(8..16).is_some_and(|found| *found == generation.to_be_bytes())
+/// The next whole frame of the same use of the file behind the start of `rest`, where `broken` should be,
+/// and how many bytes lie between.
+fn find_frame_behind(rest: &Bytes, broken: FrameId) -> Option<(usize, FrameId)> {
+    (1..rest.len() / BLOCK).find_map(|blocks| {
+        let candidate = rest.slice(blocks * BLOCK..);
+        let found = claimed_id(&candidate).filter(|found| found.generation == broken.generation)?;
+        // A frame has a block at least.
+        let is_later = broken.sequence < found.sequence && found.sequence - broken.sequence <= blocks as u32;
+        (is_later && decode_frame(&candidate, found).is_ok()).then_some((blocks * BLOCK, found))
+    })
+}
+
+/// A cheap look that spares reading files without live frames.
+async fn is_used<D: Disk>(disk: &D, path: &Path, generation: u64) -> Result<bool, DiskError> {
+    let file = disk.open(path, OpenMode::Read).await?;
+    let first = file.read_at(FRAMES_AT, FRAME_HEADER_LEN).await?;
+    Ok(claimed_id(&first).is_some_and(|found| found.generation == generation))
 }
 
 async fn read_header<D: Disk>(disk: &D, path: &Path, len: u64) -> Result<Option<FileHeader>, LogError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::disk::memory::{Crash, FaultPlan, MemoryDisk, block_on};
-use crate::disk::{Disk, WriteSync};
+use crate::disk::{BLOCK, Disk, WriteSync};
 use crate::log::{
     AppendContext, AppendError, AppendOrigin, BatchToAppend, CheckpointedLog, EnvConfig, Log, LogConfig,
     LogDir, LogEnv, LogError,
@@ -64,6 +64,7 @@ async fn reopen(
     config: Option<JournalConfig>,
 ) -> (LogDir<MemoryDisk>, Vec<TestLog>, u64) {
     let dir = open_dir(disk).await;
+    assert_eq!(dir.broken_frames(), [], "a crash breaks nothing that was durable");
     let (mut opened, mut restored) = (Vec::new(), 0);
     for index in 0..logs {
         let (log, report) = dir.load_log(partition(index), log_config(), NOW).await.unwrap();
@@ -391,6 +392,85 @@ fn a_journal_of_another_version_is_refused() {
         );
         let opened = LogDir::open(env, PathBuf::from("/data/shard-00")).await;
         assert!(matches!(opened, Err(LogError::Corrupt { .. })));
+    });
+}
+
+/// Where the frames of a new journal's first file begin, each of them a block long.
+const FIRST_FRAME_AT: usize = BLOCK;
+
+/// A journal with four frames in its first file, the odd ones with a record of log 1, the others of log 0.
+async fn four_frames(disk: &MemoryDisk) {
+    let (dir, logs) = create(disk, 2, Some(CONFIG)).await;
+    for log in logs.iter().cycle().take(4) {
+        append(log, 700);
+        commit_all(&dir.journal().unwrap(), &logs).await;
+    }
+}
+
+/// The ends of logs 0 and 1 after a start.
+async fn ends(dir: &LogDir<MemoryDisk>) -> [i64; 2] {
+    let mut ends = [0; 2];
+    for (end, index) in ends.iter_mut().zip(0..) {
+        let (log, _) = dir.load_log(partition(index), log_config(), NOW).await.unwrap();
+        *end = log.staged_end_offset().0;
+    }
+    ends
+}
+
+#[test]
+fn a_broken_frame_that_was_durable_is_reported_and_the_others_are_applied() {
+    let journal = Path::new("/data/shard-00/corelog-journal-000");
+    // A bit of the checksum, the length, the generation, the sequence and the batches.
+    for byte in [1, 5, 15, 19, 300] {
+        for (frame, expected_ends) in [(0, [1, 3]), (1, [3, 1]), (2, [2, 3])] {
+            let disk = MemoryDisk::new(1, FaultPlan::default());
+            block_on(async {
+                four_frames(&disk).await;
+                disk.flip_bit(journal, FIRST_FRAME_AT + frame * BLOCK + byte, 6).unwrap();
+                let dir = open_dir(&disk).await;
+                let broken = dir.broken_frames();
+                let found: Vec<_> =
+                    broken.iter().map(|broken| (&*broken.file, broken.position, broken.frames)).collect();
+                let position = (FIRST_FRAME_AT + frame * BLOCK) as u64;
+                assert_eq!(found, [(journal, position, 1)], "frame {frame}, byte {byte}");
+                assert_eq!(ends(&dir).await, expected_ends, "frame {frame}, byte {byte}");
+                dir.start_journal(Some(CONFIG)).await.unwrap();
+                assert_eq!(dir.broken_frames(), []);
+            });
+        }
+    }
+}
+
+#[test]
+fn the_last_frame_may_be_torn_unless_a_file_is_used_after_its_own() {
+    let flip_last_of_first_file = |disk: &MemoryDisk, frames: usize| {
+        let journal = Path::new("/data/shard-00/corelog-journal-000");
+        disk.flip_bit(journal, FIRST_FRAME_AT + (frames - 1) * BLOCK + 300, 6).unwrap();
+    };
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        four_frames(&disk).await;
+        flip_last_of_first_file(&disk, 4);
+        let dir = open_dir(&disk).await;
+        assert_eq!(dir.broken_frames(), []);
+        assert_eq!(ends(&dir).await, [3, 2]);
+    });
+
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    block_on(async {
+        let (dir, logs) = create(&disk, 1, Some(CONFIG)).await;
+        let journal = dir.journal().unwrap();
+        // The first block is the header, the last two are for entries that void others.
+        let frames_of_first = CONFIG.file_bytes as usize / BLOCK - 3;
+        for _ in 0..=frames_of_first {
+            append(&logs[0], 700);
+            assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+            journal.maintain().await.unwrap();
+        }
+        flip_last_of_first_file(&disk, frames_of_first);
+        let broken = open_dir(&disk).await.broken_frames();
+        let [broken] = &broken[..] else { panic!("one frame is broken: {broken:?}") };
+        assert_eq!(broken.position, (frames_of_first * BLOCK) as u64);
     });
 }
 
