@@ -195,6 +195,11 @@ impl<D: Disk> Flush<'_, D> {
             self.write_front(Extent::Staged, WriteSync::None, false).await?;
             self.close_front().await?;
         }
+        if 0 < closing {
+            // Retention may delete all that is closed: this file then tells where the log goes on.
+            self.front_file().await?;
+            self.sync_name().await?;
+        }
         let capture = self.write_front(Extent::Staged, want, checkpoint).await?;
         self.write_epochs().await?;
         if let Some(capture) = capture {

@@ -448,8 +448,11 @@ fn is_deleted_dir(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::WriteSync;
     use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
     use crate::log::EnvConfig;
+    use crate::log::tests::batch;
+    use crate::record::builder::BatchFields;
     use crate::types::{TopicName, Uuid};
 
     fn partition(topic: &str, partition: i32) -> TopicPartition {
@@ -472,6 +475,47 @@ mod tests {
         let long = deleted_dir_name(&partition(&"x".repeat(249), 10), u128::MAX);
         assert!(long.len() == NAME_BYTES_MAX && is_deleted_dir(&long));
         assert!(!is_deleted_dir("to-delete-3") && !is_deleted_dir("x-delete"));
+    }
+
+    #[test]
+    fn a_log_that_retention_emptied_goes_on_where_it_ended() {
+        for (is_checkpointed, is_clean) in [(true, true), (true, false), (false, false)] {
+            let disk = MemoryDisk::new(1, FaultPlan::default());
+            let config = || LogConfig { retention_ms: Some(1_000), ..LogConfig::default() };
+            let (t, now) = (partition("t", 0), crate::log::tests::NOW);
+            block_on(async {
+                let dir = open(&disk).await;
+                let log = dir.create_log(t.clone(), Uuid(9), config(), now).await.unwrap();
+                crate::log::tests::append(&log, &batch(3, 10, BatchFields::default())).unwrap();
+                log.flush(WriteSync::Data).await.unwrap();
+                let later = now.saturating_add_ms(60_000);
+                assert_eq!(log.enforce_retention(later, Offset(3)).await, Ok(0), "the active one is rolled");
+                log.flush(WriteSync::Data).await.unwrap();
+                assert_eq!(log.enforce_retention(later, Offset(3)).await, Ok(1));
+                let logs = [CheckpointedLog { log: &log, high_watermark: Offset(3) }];
+                if is_checkpointed {
+                    dir.write_checkpoints(&logs).await.unwrap();
+                }
+                if is_clean {
+                    log.close_clean().await.unwrap();
+                    dir.close_clean(&logs, 1).await.unwrap();
+                }
+
+                let dir = open(&disk).await;
+                assert_eq!(dir.clean_shutdown().is_some(), is_clean);
+                let (log, report) = dir.load_log(t.clone(), config(), now).await.unwrap();
+                assert!(report.is_intact(), "checkpointed {is_checkpointed}, clean {is_clean}: {report:?}");
+                assert_eq!((log.log_start_offset(), log.staged_end_offset()), (Offset(3), Offset(3)));
+                let appended = crate::log::tests::append(&log, &batch(2, 10, BatchFields::default()));
+                assert_eq!(appended.unwrap().base_offset, Offset(3));
+                log.flush(WriteSync::Data).await.unwrap();
+
+                let (log, report) = open(&disk).await.load_log(t, config(), now).await.unwrap();
+                assert!(report.is_intact(), "{report:?}");
+                assert_eq!((log.log_start_offset(), log.staged_end_offset()), (Offset(3), Offset(5)));
+                assert_eq!(crate::log::tests::read_all(&log, Offset(3), 1 << 20), [(3, 2)]);
+            });
+        }
     }
 
     #[test]
