@@ -190,9 +190,7 @@ impl<D: Disk> State<D> {
         }
         assert_eq!(position, segment.staged_len(), "every staged byte is accounted for");
         if LeaderEpoch::ZERO <= leader_epoch && self.epochs.latest() != Some(leader_epoch) {
-            let latest = self.epochs.latest();
-            assert!(latest < Some(leader_epoch), "append of epoch {leader_epoch} after {latest:?}");
-            self.epochs_dirty |= self.epochs.assign(leader_epoch, base_offset);
+            self.epochs_dirty |= self.epochs.reign(leader_epoch, base_offset);
         }
     }
 }

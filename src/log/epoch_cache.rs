@@ -57,6 +57,17 @@ impl EpochCache {
         true
     }
 
+    /// Epoch `epoch` reigns at `offset`, where it begins unless it began before. Higher epochs are dropped:
+    /// no leader had them, a byte of a file was broken (no CRC covers a batch's epoch). Whether anything
+    /// changed.
+    pub(super) fn reign(&mut self, epoch: LeaderEpoch, offset: Offset) -> bool {
+        let known = self.entries.partition_point(|(other, _)| *other <= epoch);
+        let drops_higher = known < self.entries.len();
+        self.entries.truncate(known);
+        let begins = self.latest() != Some(epoch);
+        begins && self.assign(epoch, offset) || drops_higher
+    }
+
     /// The last epoch not after `epoch`, and where it ends; `UNKNOWN` for both when that is not known.
     pub(super) fn end_offset_for(&self, epoch: LeaderEpoch, log_end: Offset) -> (LeaderEpoch, Offset) {
         if epoch == LeaderEpoch::UNKNOWN {
@@ -136,6 +147,19 @@ mod tests {
         assert_eq!(cache(&[(1, 0), (3, 10), (2, 20)]), cache(&[(1, 0), (2, 20)]));
         assert_eq!(cache(&[(1, 5), (1, 9)]), cache(&[(1, 5)]));
         assert_eq!(cache(&[(1, 5), (1, 3)]), cache(&[(1, 3)]));
+    }
+
+    #[test]
+    fn a_leader_drops_epochs_that_none_had_and_keeps_its_own_beginning() {
+        for (epoch, changes, expected) in [
+            (3, false, cache(&[(1, 0), (3, 10)])),
+            (4, true, cache(&[(1, 0), (3, 10), (4, 99)])),
+            (2, true, cache(&[(1, 0), (2, 99)])),
+            (1, true, cache(&[(1, 0)])),
+        ] {
+            let mut found = cache(&[(1, 0), (3, 10)]);
+            assert_eq!((found.reign(LeaderEpoch(epoch), Offset(99)), found), (changes, expected), "{epoch}");
+        }
     }
 
     #[test]

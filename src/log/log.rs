@@ -565,10 +565,11 @@ impl<D: Disk> Log<D> {
         self.core.state.borrow().epochs.epoch_for_offset(offset)
     }
 
-    /// A leader begins its reign: records from `offset` on are its own. Durable with the next flush.
+    /// A leader begins its reign, or goes on with it: records from `offset` on are its own. Drops higher
+    /// epochs, which no leader had. Durable with the next flush.
     pub fn start_epoch(&self, epoch: LeaderEpoch, offset: Offset) {
         let mut state = self.core.state.borrow_mut();
-        state.epochs_dirty |= state.epochs.assign(epoch, offset);
+        state.epochs_dirty |= state.epochs.reign(epoch, offset);
     }
 
     /// Stages a roll when the active segment and its records are older than `segment.ms`. The next flush does

@@ -138,9 +138,7 @@ impl Partition {
     pub(super) fn lead(&self, epoch: LeaderEpoch) {
         assert!(self.leader_epoch.get() <= epoch, "a leader epoch never goes back");
         self.leader_epoch.set(epoch);
-        if self.log.latest_epoch().is_none_or(|latest| latest < epoch) {
-            self.log.start_epoch(epoch, self.log.staged_end_offset());
-        }
+        self.log.start_epoch(epoch, self.log.staged_end_offset());
     }
 
     /// What producers' batches have to obey.

@@ -170,6 +170,25 @@ fn an_index_that_points_elsewhere_is_built_anew() {
     check_whole(&log);
 }
 
+#[test]
+fn a_broken_leader_epoch_is_none_of_the_logs() {
+    let disk = checkpointed();
+    // No CRC covers the epoch. This is its highest byte, in the batch behind the last checkpoint.
+    let position = 50 * batch_len() as usize;
+    disk.flip_bit(&file("00000000000000000000.log"), position + 12, 6).unwrap();
+    let (log, report) = reopen(&disk, one_segment(), unclean(0));
+    assert!(report.is_intact() && report.truncated.is_none(), "{report:?}");
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(0x4000_0004)));
+    append(&log, &batch(2, 500, idempotent(2 * BATCHES))).unwrap();
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(4)));
+    assert_eq!(log.epoch_for_offset(Offset::ZERO), Some(LeaderEpoch(4)));
+
+    block_on(log.close_clean()).unwrap();
+    let (log, _) = reopen(&disk, one_segment(), unclean(2 * i64::from(BATCHES) + 2));
+    log.start_epoch(LeaderEpoch(5), Offset(200));
+    assert_eq!(log.end_offset_for_epoch(LeaderEpoch(4)), (LeaderEpoch(4), Offset(200)));
+}
+
 /// A batch of one record and exactly `len` bytes.
 fn batch_of_len(len: usize) -> bytes::Bytes {
     let plain = BatchFields::default;

@@ -217,7 +217,8 @@ impl<D: Disk> MetaLog<D> {
         image: &mut MetadataImage,
         now: Timestamp,
     ) -> Result<(), MetaLogError> {
-        self.epoch = self.log.latest_epoch().map_or(LeaderEpoch(1), |latest| LeaderEpoch(latest.0 + 1));
+        self.epoch =
+            self.log.latest_epoch().map_or(LeaderEpoch(1), |latest| LeaderEpoch(latest.0.saturating_add(1)));
         let offset = self.log.staged_end_offset();
         self.log.start_epoch(self.epoch, offset);
         self.stage_batch(&batch::encode_leader_change(self.place(offset, now), leader), now)?;
