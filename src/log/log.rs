@@ -263,7 +263,7 @@ impl<D: Disk> Log<D> {
     ) -> Result<Self, LogError> {
         let dir = parent.join(topic_partition.dir_name());
         env.disk().create_dir_all(&dir).await?;
-        partition_metadata::write(env.disk(), &dir, topic_id).await?;
+        partition_metadata::claim(env.disk(), &dir, topic_id).await?;
         env.disk().sync_dir(parent).await?;
         Ok(Self::empty(env, dir, topic_partition, topic_id, Offset::ZERO, config, now))
     }

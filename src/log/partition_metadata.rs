@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::disk::{Disk, DiskError};
+use crate::disk::Disk;
 use crate::types::{TopicId, Uuid};
 
 use super::error::LogError;
@@ -10,9 +10,14 @@ use super::error::LogError;
 const NAME: &str = "partition.metadata";
 const BYTES_MAX: usize = 4096;
 
-/// Writes the file, durably.
-pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, topic_id: TopicId) -> Result<(), DiskError> {
-    disk.replace_file(&dir.join(NAME), format(topic_id).as_bytes()).await
+/// Writes the file, durably. A directory that is another topic's is `Corrupt`.
+pub(super) async fn claim<D: Disk>(disk: &D, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    let file = dir.join(NAME);
+    if let Some(found) = read(disk, dir).await?.filter(|found| *found != topic_id) {
+        let reason = format!("topic id {found}, expected {topic_id}");
+        return Err(LogError::Corrupt { file, position: 0, reason });
+    }
+    Ok(disk.replace_file(&file, format(topic_id).as_bytes()).await?)
 }
 
 /// Reads the file; `None` where there is none.

@@ -200,6 +200,22 @@ fn a_failed_write_ends_writing_but_not_reading() {
     }
 }
 
+#[test]
+fn a_directory_of_another_topic_is_not_taken_over() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    drop(filled(&disk, 3));
+    let create = |topic_id| {
+        let config = LogConfig::default();
+        block_on(Log::create(env(&disk), Path::new(PARENT), topic_partition(), topic_id, config, NOW))
+    };
+    let Err(LogError::Corrupt { file, reason, .. }) = create(Uuid(78)) else { panic!("it is refused") };
+    assert_eq!(file, Path::new(PARENT).join("orders-3/partition.metadata"));
+    assert!(reason.contains(&Uuid(77).to_string()) && reason.contains(&Uuid(78).to_string()), "{reason}");
+    let (log, _) = reopen(&disk, small(), unclean(0));
+    assert_eq!((log.topic_id(), log.staged_end_offset()), (Uuid(77), Offset(6)));
+    assert!(create(Uuid(77)).is_ok(), "a creation that was interrupted is taken up again");
+}
+
 pub(super) fn reopen(
     disk: &MemoryDisk,
     config: LogConfig,
