@@ -285,6 +285,16 @@ impl<D: Disk> LogDir<D> {
         self.forget(log.topic_partition()).await
     }
 
+    /// Renames the directory of a partition to `name`, durably: nobody opens it any more. Its log must not be
+    /// open.
+    pub async fn set_aside(&self, topic_partition: &TopicPartition, name: &str) -> Result<(), LogError> {
+        let from = self.path.join(topic_partition.dir_name());
+        self.env.disk().rename(&from, &self.path.join(name)).await?;
+        self.env.disk().sync_dir(&self.path).await?;
+        self.unrecovered.borrow_mut().remove(topic_partition);
+        Ok(())
+    }
+
     /// Removes directories that were deleted `file.delete.delay.ms` ago. Returns how many.
     pub async fn remove_deleted(&self, now: Timestamp) -> Result<usize, LogError> {
         let due: Vec<_> = self.deleted.borrow_mut().extract_if(.., |(due, _)| *due <= now).collect();
@@ -560,6 +570,14 @@ mod tests {
             }
             dir.close_clean(&[], 79).await.unwrap();
             assert_eq!(open(&disk).await.clean_shutdown(), Some(79));
+
+            // One that is set aside is no partition any more.
+            let dir = open(&disk).await;
+            dir.load_log(partition("t", 0), LogConfig::default(), now).await.unwrap();
+            dir.set_aside(&partition("t", 2), "t-2.00000000000000000000000000000001-stray").await.unwrap();
+            assert_eq!(dir.partitions().await.unwrap(), [partition("t", 0)]);
+            dir.close_clean(&[], 80).await.unwrap();
+            assert_eq!(open(&disk).await.clean_shutdown(), Some(80));
         });
     }
 }

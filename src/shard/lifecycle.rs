@@ -14,7 +14,6 @@ use super::message::{Message, PartitionId};
 use super::partition::Partition;
 use super::topic_settings::TopicSettings;
 use super::{OwnDir, Shard};
-use crate::disk::Disk;
 use crate::log::{BrokenFrames, BrokenRange, CheckpointedLog, LogConfig, LogDir, LogError, RecoveryReport};
 use crate::metadata::records::{CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_TOPIC};
 use crate::metadata::{BrokerRegistration, MetadataDelta, PartitionRegistration, TopicImage};
@@ -121,10 +120,10 @@ impl Shard {
                         tracing::warn!(target: "shard", tp = %name, %error, "cannot read a stray partition");
                     }
                 }
-                let aside = own.path.join(format!("{}.{:032x}-stray", name.dir_name(), self.random_id()));
-                let to = aside.display();
-                tracing::warn!(target: "shard", tp = %name, %to, "stray partition set aside");
-                self.env.disk().rename(&path, &aside).await?;
+                let to = format!("{}.{:032x}-stray", name.dir_name(), self.random_id());
+                let dir = own.path.display();
+                tracing::warn!(target: "shard", tp = %name, %dir, to, "stray partition set aside");
+                own.dir.set_aside(&name, &to).await?;
             }
         }
         Ok(on_disk)
