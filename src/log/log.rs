@@ -655,6 +655,9 @@ impl<D: Disk> Log<D> {
     }
 
     /// Removes the files of segments that were deleted `file.delete.delay.ms` ago. Returns how many.
+    ///
+    /// # Errors
+    /// The first one; what could not be removed is due again later.
     pub async fn remove_deleted(&self, now: Timestamp) -> Result<usize, LogError> {
         super::retention::remove_deleted(&self.core, now).await
     }

@@ -41,6 +41,9 @@ const DELETE_DIR_SUFFIX: &str = "-delete";
 /// The longest name of a directory.
 const NAME_BYTES_MAX: usize = 255;
 
+/// After how long a directory that could not be removed is tried again.
+const RETRY_REMOVAL_MS: i64 = 60_000;
+
 /// The largest checkpoint file that is read.
 const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
 
@@ -296,15 +299,22 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Removes directories that were deleted `file.delete.delay.ms` ago. Returns how many.
+    ///
+    /// # Errors
+    /// The first one; what could not be removed is due again later.
     pub async fn remove_deleted(&self, now: Timestamp) -> Result<usize, LogError> {
         let due: Vec<_> = self.deleted.borrow_mut().extract_if(.., |(due, _)| *due <= now).collect();
-        for (_, dir) in &due {
-            match self.env.disk().remove_dir_all(dir).await {
-                Err(error) if !error.is_not_found() => return Err(error.into()),
-                _ => {}
+        let (mut removed, mut outcome) = (0, Ok(()));
+        for (_, dir) in due {
+            match self.env.disk().remove_dir_all(&dir).await {
+                Err(error) if !error.is_not_found() => {
+                    self.deleted.borrow_mut().push((now.saturating_add_ms(RETRY_REMOVAL_MS), dir));
+                    outcome = outcome.and(Err(error.into()));
+                }
+                _ => removed += 1,
             }
         }
-        Ok(due.len())
+        outcome.map(|()| removed)
     }
 
     /// Writes the recovery points, log starts and high watermarks of `logs`, durably; what is known of other
@@ -526,6 +536,26 @@ mod tests {
                 assert_eq!(crate::log::tests::read_all(&log, Offset(3), 1 << 20), [(3, 2)]);
             });
         }
+    }
+
+    #[test]
+    fn directories_that_could_not_be_removed_are_removed_later() {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        let now = Timestamp(1);
+        block_on(async {
+            let dir = open(&disk).await;
+            for index in 0..3 {
+                let config = LogConfig { file_delete_delay_ms: 0, ..LogConfig::default() };
+                let log = dir.create_log(partition("t", index), Uuid(9), config, now).await.unwrap();
+                dir.delete_log(&log, now).await.unwrap();
+            }
+            disk.set_plan(FaultPlan { eio_on_op: Some(disk.ops() + 1), ..FaultPlan::default() });
+            assert!(dir.remove_deleted(now).await.is_err());
+            assert_eq!(disk.list(dir.path()).await.unwrap().len(), 1, "the others are gone");
+            assert_eq!(dir.remove_deleted(now).await, Ok(0));
+            assert_eq!(dir.remove_deleted(now.saturating_add_ms(RETRY_REMOVAL_MS)).await, Ok(1));
+            assert_eq!(disk.list(dir.path()).await.unwrap().len(), 0);
+        });
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::time_lookup::load_max_timestamp;
 /// What the name of a deleted file ends with (`LogFileUtils.DELETED_FILE_SUFFIX`).
 pub(super) const DELETED_SUFFIX: &str = ".deleted";
 
+/// After how long files that could not be removed are tried again.
+const RETRY_REMOVAL_MS: i64 = 60_000;
+
 /// Renamed files of one segment, and when they are to be removed.
 #[derive(Debug, Clone)]
 pub(super) struct DeletedSegment {
@@ -129,32 +132,85 @@ async fn delete_first<D: Disk>(core: &Core<D>, view: &SegmentView, now: Timestam
         core.env.blocks().borrow_mut().forget(id);
         core.env.files().borrow_mut().forget(id);
     }
-    let mut files = Vec::new();
+    let (mut files, mut outcome) = (Vec::new(), Ok(()));
     for kind in FileKind::ALL {
         let from = file_path(&dir, kind, view.base_offset);
         let to = suffixed(&from, DELETED_SUFFIX);
         match core.env.disk().rename(&from, &to).await {
-            Err(error) if error.is_not_found() => continue,
-            other => other?,
+            Ok(()) => files.push(to),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                // It goes under the name it has.
+                files.push(from);
+                outcome = outcome.and(Err(error.into()));
+            }
         }
-        files.push(to);
     }
     core.state.borrow_mut().deleted.push(DeletedSegment { due, files });
-    Ok(())
+    outcome
 }
 
 /// See [`super::Log::remove_deleted`].
 pub(super) async fn remove_deleted<D: Disk>(core: &Core<D>, now: Timestamp) -> Result<usize, LogError> {
-    let (due, later) = {
-        let mut state = core.state.borrow_mut();
-        std::mem::take(&mut state.deleted).into_iter().partition(|segment| segment.due <= now)
-    };
-    let due: Vec<DeletedSegment> = due;
-    core.state.borrow_mut().deleted.extend::<Vec<_>>(later);
-    let mut removed = 0;
-    for file in due.into_iter().flat_map(|segment| segment.files) {
-        remove_if_there(core.env.disk(), &file).await?;
-        removed += 1;
+    let due: Vec<_> = core.state.borrow_mut().deleted.extract_if(.., |segment| segment.due <= now).collect();
+    let (mut removed, mut outcome) = (0, Ok(()));
+    for DeletedSegment { files, .. } in due {
+        let mut left = Vec::new();
+        for file in files {
+            match remove_if_there(core.env.disk(), &file).await {
+                Ok(()) => removed += 1,
+                Err(error) => {
+                    left.push(file);
+                    outcome = outcome.and(Err(error.into()));
+                }
+            }
+        }
+        if !left.is_empty() {
+            let due = now.saturating_add_ms(RETRY_REMOVAL_MS);
+            core.state.borrow_mut().deleted.push(DeletedSegment { due, files: left });
+        }
     }
-    Ok(removed)
+    outcome.map(|()| removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::WriteSync;
+    use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
+    use crate::log::tests::{NOW, PARENT, append, batch, create, read_all};
+    use crate::record::builder::BatchFields;
+
+    /// The files of segments, renamed or not, below offset 3.
+    async fn old_files(disk: &MemoryDisk) -> Vec<String> {
+        let names = disk.list(&std::path::Path::new(PARENT).join("orders-3")).await.unwrap();
+        let names = names.into_iter().map(|entry| entry.name);
+        names.filter(|name| name.starts_with("00000000000000000000.")).collect()
+    }
+
+    #[test]
+    fn files_that_could_not_be_renamed_or_removed_are_removed_later() {
+        for failing_op in 1..=8 {
+            let disk = MemoryDisk::new(1, FaultPlan::default());
+            let retention = LogConfig { retention_ms: Some(1_000), ..LogConfig::default() };
+            let log = create(&disk, LogConfig { file_delete_delay_ms: 0, ..retention });
+            let now = NOW.saturating_add_ms(60_000);
+            block_on(async {
+                append(&log, &batch(3, 10, BatchFields::default())).unwrap();
+                log.roll(NOW);
+                append(&log, &batch(2, 10, BatchFields::default())).unwrap();
+                log.flush(WriteSync::Data).await.unwrap();
+                assert!(3 <= old_files(&disk).await.len());
+                disk.set_plan(FaultPlan { eio_on_op: Some(disk.ops() + failing_op), ..FaultPlan::default() });
+                let _ = log.enforce_retention(now, Offset(3)).await;
+                let _ = log.remove_deleted(now).await;
+                disk.set_plan(FaultPlan::default());
+                log.enforce_retention(now, Offset(3)).await.unwrap();
+                assert_eq!(log.log_start_offset(), Offset(3));
+                log.remove_deleted(now.saturating_add_ms(RETRY_REMOVAL_MS)).await.unwrap();
+                assert_eq!(old_files(&disk).await, [""; 0], "operation {failing_op} fails");
+            });
+            assert_eq!(read_all(&log, Offset(3), 1 << 20), [(3, 2)]);
+        }
+    }
 }
