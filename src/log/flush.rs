@@ -145,7 +145,7 @@ pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError>
 /// that it is gone. To cut it off here would be worse. After a start the journal may take what is appended
 /// at this place, and a power failure then undoes a cut that nothing made durable: the old bytes would be
 /// back and pass for the new ones.
-fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
+pub(super) fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
     core.take_offline(error.to_string());
     let mut state = core.state.borrow_mut();
     state.open.truncate(1);

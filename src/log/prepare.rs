@@ -13,7 +13,7 @@ use crate::disk::{BLOCK, Disk, DiskBuf, DiskErrorKind, DiskFile, WriteSync, alig
 
 use super::config::{AcksDurability, LogConfig};
 use super::error::LogError;
-use super::flush::FlushGuard;
+use super::flush::{FlushGuard, give_up};
 use super::log::Core;
 
 /// The largest step.
@@ -56,7 +56,7 @@ pub(super) async fn prepare<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
     let mut guard = FlushGuard::begin(core)?;
     let result = extend(core).await;
     if let Err(error) = &result {
-        core.take_offline(error.to_string());
+        give_up(core, error);
     }
     guard.end();
     result
@@ -99,4 +99,28 @@ async fn extend<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
     }
     file.sync_data().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
+    use crate::log::tests::{append, batch, create, small};
+    use crate::record::builder::BatchFields;
+    use crate::types::Offset;
+
+    #[test]
+    fn a_preparation_that_fails_drops_what_was_staged_meanwhile() {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        let log = create(&disk, LogConfig { segment_bytes: 1 << 20, ..small() });
+        let batch = batch(1, 10_000, BatchFields::default());
+        append(&log, &batch).unwrap();
+        block_on(log.flush(WriteSync::Data)).unwrap();
+        append(&log, &batch).unwrap();
+        disk.set_plan(FaultPlan { eio_on_op: Some(disk.ops() + 1), ..FaultPlan::default() });
+        assert!(log.wants_preparation() && block_on(log.prepare()).is_err());
+        assert!(log.offline_cause().is_some());
+        assert_eq!((log.written_end_offset(), log.staged_end_offset()), (Offset(1), Offset(1)));
+        assert_eq!(log.staged_bytes(), 0);
+    }
 }
