@@ -56,6 +56,14 @@ impl Shard {
         }
     }
 
+    /// Takes a partition offline whose directory has failed.
+    pub(super) fn fail_partition(self: &Rc<Self>, partition: &Rc<Partition>, cause: &str) {
+        partition.log.take_offline(cause);
+        partition.fail(cause);
+        self.end_coordinator(partition.id);
+        self.wake_watchers(partition);
+    }
+
     /// Takes a directory offline with all its partitions, and tells control; once.
     pub(super) fn fail_directory(self: &Rc<Self>, own: &Rc<OwnDir>, cause: &str) {
         if own.failure.set(cause.to_owned()).is_err() {
@@ -64,10 +72,7 @@ impl Shard {
         tracing::error!(target: "log", dir = %own.path.display(), cause, "log directory offline");
         for partition in self.snapshot_partitions() {
             if partition.dir.id == own.id {
-                partition.log.take_offline(cause);
-                partition.fail(cause);
-                self.end_coordinator(partition.id);
-                self.wake_watchers(&partition);
+                self.fail_partition(&partition, cause);
             }
         }
         let failed = FailedDirectory { id: own.id, path: own.path.clone(), cause: cause.to_owned() };

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::control::StartShard;
 use super::message::{Message, PartitionId};
@@ -24,6 +25,9 @@ use crate::types::{Offset, TopicId, TopicPartition, Uuid};
 
 /// Partitions that are opened side by side; opening is mostly waiting for the file system.
 const OPENING_MAX: usize = 32;
+
+/// How long the creation of a log that failed waits before it is tried again.
+const CREATION_PAUSE: Duration = Duration::from_secs(5);
 
 /// A partition of this shard's, with its directory.
 struct Assigned {
@@ -175,7 +179,11 @@ impl Shard {
         let partition = Rc::new(Partition::new(of.id, of.name, log, epoch, &settings, of.dir));
         partition.lead(epoch);
         self.partitions.borrow_mut().insert(of.id, Rc::clone(&partition));
-        self.maybe_begin_coordinator(&partition);
+        match partition.dir.failure.get() {
+            None => self.maybe_begin_coordinator(&partition),
+            // It failed before the partition was among those it takes along.
+            Some(cause) => self.fail_partition(&partition, cause),
+        }
         Ok(())
     }
 
@@ -192,13 +200,32 @@ impl Shard {
         self.deltas_changed.notify_one();
     }
 
-    /// Applies deltas in order, for as long as the shard lives.
+    /// Applies deltas in order, for as long as the shard lives. Between them it tries again to create the
+    /// logs that could not be created.
     async fn run_applier(self: &Rc<Self>) {
         loop {
             let next = self.deltas.borrow_mut().pop_front();
             match next {
                 Some(delta) => self.apply(&delta).await,
-                None => self.deltas_changed.wait().await,
+                None if self.absent.borrow().is_empty() => self.deltas_changed.wait().await,
+                None => {
+                    let changed = time::timeout(CREATION_PAUSE, self.deltas_changed.wait()).await;
+                    if changed.is_err() && !self.closing.is_cancelled() {
+                        self.retry_creations().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn retry_creations(self: &Rc<Self>) {
+        let image = self.image();
+        let absent: Vec<_> = self.absent.borrow().keys().copied().collect();
+        for id in absent {
+            if let Some(topic) = image.topic(id.topic_id)
+                && let Some(registration) = topic.partition(id.partition)
+            {
+                self.apply_partition(topic, registration).await;
             }
         }
     }
@@ -254,10 +281,22 @@ impl Shard {
             partition.lead(registration.leader_epoch);
             return;
         }
-        let (name, dir) = (of.name.clone(), Rc::clone(&of.dir));
-        if let Err(error) = self.open(of, false).await {
-            tracing::error!(target: "shard", tp = %name, %error, "cannot create the partition's log");
-            self.note_failure(&dir, &error);
+        let (id, name, dir) = (of.id, of.name.clone(), Rc::clone(&of.dir));
+        match self.open(of, false).await {
+            Ok(()) => {
+                if self.absent.borrow_mut().remove(&id).is_some() {
+                    tracing::info!(target: "shard", tp = %name, "the partition's log is created at last");
+                }
+            }
+            Err(error) => {
+                if self.absent.borrow_mut().insert(id, error.to_string()).is_none() {
+                    let retry_s = CREATION_PAUSE.as_secs();
+                    tracing::error!(
+                        target: "shard", tp = %name, %error, retry_s, "cannot create the partition's log"
+                    );
+                }
+                self.note_failure(&dir, &error);
+            }
         }
     }
 
@@ -283,6 +322,7 @@ impl Shard {
     async fn delete_topic(self: &Rc<Self>, topic: &TopicImage) {
         for registration in topic.partitions() {
             let id = PartitionId { topic_id: topic.id(), partition: registration.id };
+            self.absent.borrow_mut().remove(&id);
             let Some(partition) = self.partitions.borrow_mut().remove(&id) else { continue };
             partition.abandon();
             self.end_coordinator(id);

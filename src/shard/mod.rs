@@ -73,6 +73,8 @@ pub struct Shard {
     placement: RefCell<Placement>,
     image: RefCell<Rc<MetadataImage>>,
     partitions: RefCell<HashMap<PartitionId, Rc<Partition>>>,
+    /// Partitions of this shard's that have no log, and why.
+    absent: RefCell<HashMap<PartitionId, String>>,
     validation_scratch: RefCell<Scratch>,
     /// Appends whose validation takes long: one at a time on a thread of its own.
     long_validation: Semaphore,
@@ -139,6 +141,7 @@ impl Shard {
             placement: RefCell::default(),
             image: RefCell::new(Rc::new(MetadataImage::new(""))),
             partitions: RefCell::default(),
+            absent: RefCell::default(),
             validation_scratch: RefCell::default(),
             long_validation: Semaphore::new(deferred::LONG_VALIDATIONS_MAX),
             waiting: RefCell::default(),
@@ -396,7 +399,11 @@ impl Shard {
     }
 
     fn partition(&self, id: PartitionId) -> Result<Rc<Partition>, PartitionError> {
-        self.partitions.borrow().get(&id).cloned().ok_or(PartitionError::NotLeader)
+        let absent_for = || match self.absent.borrow().get(&id) {
+            Some(cause) => PartitionError::Storage(cause.clone()),
+            None => PartitionError::NotLeader,
+        };
+        self.partitions.borrow().get(&id).cloned().ok_or_else(absent_for)
     }
 
     fn broker_epoch(&self) -> i64 {

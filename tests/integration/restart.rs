@@ -10,10 +10,13 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
 
+use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
 use crate::harness::clients::{self, TestProducer};
 use crate::harness::wire::Wire;
-use crate::harness::{PATIENCE, eventually, requests};
+use crate::harness::{PATIENCE, eventually, now_ms, requests};
+
+const KAFKA_STORAGE_ERROR: i16 = 56;
 
 /// Produces `count` records to each partition; the values go on from `first`.
 fn fill(broker: &Broker, topic: &str, partitions: i32, first: usize, count: usize) {
@@ -313,6 +316,25 @@ fn old_segments_are_deleted_when_they_may() {
     broker.restart();
     let (restarted, end) = clients::watermarks(&broker.bootstrap(), "short", 0);
     assert!(restarted >= start && end == 6_000, "{restarted} to {end}, it was {start}");
+}
+
+#[test]
+fn a_log_that_could_not_be_created_is_created_later() {
+    let broker = Broker::start(1, &[]);
+    // A file is in the way.
+    let obstacle = broker.data().join("shard-00/late-0");
+    fs::write(&obstacle, b"").expect("the log directory can be written");
+    clients::create_topic(&broker.bootstrap(), "late", 2, &[]);
+    let mut wire = Wire::connect(broker.address());
+    let mut produce = |partition| {
+        let batch = RawBatch::of(&[b"value"], now_ms()).encode();
+        requests::produce(&mut wire, "late", partition, &batch).error_code
+    };
+    assert_eq!([produce(0), produce(1)], [KAFKA_STORAGE_ERROR, 0]);
+    assert!(broker.output().contains("cannot create the partition's log"));
+    fs::remove_file(&obstacle).expect("it was written");
+    eventually("the log is created", PATIENCE, || (produce(0) == 0).then_some(()));
+    assert_eq!(requests::fetch_all(&mut Wire::connect(broker.address()), "late", 0, 0).len(), 1);
 }
 
 /// A topic's partitions are made one after the other: a directory, then the file with the topic's id in it.
