@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use crate::disk::{BLOCK, DiskError, DiskFile, align_up};
 use crate::record::RecordError;
-use crate::record::batch::{BatchHeader, HEADER_LEN, MAGIC, compute_crc};
+use crate::record::batch::{ATTRIBUTES_AT, BatchHeader, HEADER_LEN, MAGIC};
 use crate::types::Offset;
 
 /// The first read; a log that was closed recently needs no more.
 const PIECE_MIN: usize = 4 * BLOCK;
 
-/// The most that is read at once, unless a batch is larger.
+/// The most that is read at once, unless a batch is larger and its CRC is right.
 const PIECE_MAX: usize = 1 << 20;
 
 /// What stands at the scanner's position.
@@ -91,7 +91,7 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
         self.expected
     }
 
-    /// The next batch. `with_bytes` also returns control batches' bytes.
+    /// The next batch, with its bytes if its CRC was checked or it is a control batch.
     pub(in crate::log) async fn next(&mut self, crc_from: CrcFrom) -> Result<Step, DiskError> {
         if self.len <= self.position {
             return Ok(Step::End);
@@ -100,23 +100,23 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
             Ok(header) => header,
             Err(cause) => return self.padding_or(cause).await,
         };
-        let needs_crc = matches!(crc_from, CrcFrom::Offset(from) if from <= header.last_offset());
+        let is_checked = matches!(crc_from, CrcFrom::Offset(from) if from <= header.last_offset());
+        if is_checked {
+            let Some(found) = self.batch_crc(&header).await? else { return Ok(shorter_than_its_length()) };
+            if found != header.crc {
+                let error = RecordError::CrcMismatch { expected: header.crc, found };
+                return Ok(Step::Broken { cause: error.to_string() });
+            }
+            self.checked_bytes += header.total_len() as u64;
+        }
         let mut bytes = None;
-        if needs_crc || header.attributes.is_control() {
+        // A marker is a short batch: without a CRC that bears it out, another length is broken.
+        if is_checked || header.attributes.is_control() && header.total_len() <= PIECE_MAX {
             let batch = self.bytes(header.total_len()).await?;
             if batch.len() < header.total_len() {
-                return Ok(Step::Broken { cause: "the file is shorter than its length".to_owned() });
+                return Ok(shorter_than_its_length());
             }
-            let batch = batch.slice(..header.total_len());
-            if needs_crc {
-                let found = compute_crc(&batch);
-                if found != header.crc {
-                    let error = RecordError::CrcMismatch { expected: header.crc, found };
-                    return Ok(Step::Broken { cause: error.to_string() });
-                }
-                self.checked_bytes += batch.len() as u64;
-            }
-            bytes = Some(batch);
+            bytes = Some(batch.slice(..header.total_len()));
         }
         let position = self.position;
         self.position += header.total_len() as u64;
@@ -158,6 +158,29 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
         Ok(if self.len == align_up(self.position) { Step::Padding } else { Step::Zeros })
     }
 
+    /// The CRC of the batch at the position, read in pieces: its length may be what is broken. `None` where
+    /// the file ends before the batch.
+    async fn batch_crc(&mut self, header: &BatchHeader) -> Result<Option<u32>, DiskError> {
+        let start = self.position;
+        let end = start + header.total_len() as u64;
+        let mut crc = 0;
+        // In one piece if it is not longer: the caller may want it whole.
+        self.bytes(header.total_len().min(PIECE_MAX)).await?;
+        self.position += ATTRIBUTES_AT as u64;
+        while self.position < end {
+            let bytes = self.bytes(1).await?;
+            let piece = &bytes[..bytes.len().min((end - self.position) as usize)];
+            if piece.is_empty() {
+                break;
+            }
+            crc = crc32c::crc32c_append(crc, piece);
+            self.position += piece.len() as u64;
+        }
+        let is_whole = self.position == end;
+        self.position = start;
+        Ok(is_whole.then_some(crc))
+    }
+
     /// At least `want` bytes from the position on, as far as the file has them.
     async fn bytes(&mut self, want: usize) -> Result<Bytes, DiskError> {
         let start = self.position.wrapping_sub(self.buffer_at) as usize;
@@ -180,30 +203,125 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
         Ok(self.decode().await?.map_or(self.expected, |header| header.base_offset))
     }
 
-    /// Moves behind broken bytes to the next batch that is whole; false when there is none.
+    /// Moves behind broken bytes to the next batch that is whole; false when there is none. Waits for a read
+    /// at least once in [`PIECE_MAX`].
     pub(in crate::log) async fn resynchronize(&mut self) -> Result<bool, DiskError> {
-        let (start, expected) = (self.position, self.expected);
-        for position in start + 1..self.len.saturating_sub(HEADER_LEN as u64 - 1) {
-            self.position = position;
+        self.position += 1;
+        while self.position + HEADER_LEN as u64 <= self.len {
             let bytes = self.bytes(HEADER_LEN).await?;
-            if !looks_like_batch(&bytes) {
+            if bytes.len() < HEADER_LEN {
+                break;
+            }
+            let Some(distance) = bytes.windows(HEADER_LEN).position(looks_like_batch) else {
+                self.position += (bytes.len() - HEADER_LEN + 1) as u64;
                 continue;
+            };
+            self.position += distance as u64;
+            if let Ok(header) = self.decode().await?
+                && self.batch_crc(&header).await? == Some(header.crc)
+            {
+                return Ok(true);
             }
-            if let Ok(header) = self.decode().await? {
-                let batch = self.bytes(header.total_len()).await?;
-                let batch = batch.get(..header.total_len());
-                if batch.is_some_and(|batch| compute_crc(batch) == header.crc) {
-                    return Ok(true);
-                }
-            }
+            self.position += 1;
         }
-        (self.position, self.expected) = (self.len, expected);
+        self.position = self.len;
         Ok(false)
     }
+}
+
+fn shorter_than_its_length() -> Step {
+    Step::Broken { cause: "the file is shorter than its length".to_owned() }
 }
 
 /// A cheap look at the bytes that are the same in every batch of a log: the upper half of the base offset
 /// of a log below 2^40, and the magic.
 fn looks_like_batch(bytes: &[u8]) -> bool {
     matches!(bytes, [0, 0, 0, _, _, _, _, _, _, _, _, _, _, _, _, _, magic, ..] if *magic as i8 == MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::memory::{FaultPlan, MemoryBuf, MemoryDisk, MemoryFile, block_on};
+    use crate::disk::{Disk, DiskBuf, OpenMode, WriteSync};
+    use crate::log::tests::batch;
+    use crate::record::builder::BatchFields;
+
+    /// A file that remembers the longest read.
+    struct Watched {
+        inner: MemoryFile,
+        longest_read: Cell<usize>,
+    }
+
+    impl DiskFile for Watched {
+        type Buf = MemoryBuf;
+
+        async fn read_at(&self, position: u64, len: usize) -> Result<Bytes, DiskError> {
+            self.longest_read.set(self.longest_read.get().max(len));
+            self.inner.read_at(position, len).await
+        }
+
+        async fn write_at(
+            &self,
+            buf: <MemoryBuf as DiskBuf>::Shared,
+            position: u64,
+            sync: WriteSync,
+        ) -> Result<usize, DiskError> {
+            self.inner.write_at(buf, position, sync).await
+        }
+
+        async fn sync_data(&self) -> Result<(), DiskError> {
+            self.inner.sync_data().await
+        }
+
+        async fn truncate(&self, len: u64) -> Result<(), DiskError> {
+            self.inner.truncate(len).await
+        }
+
+        async fn len(&self) -> Result<u64, DiskError> {
+            self.inner.len().await
+        }
+
+        async fn close(self) -> Result<(), DiskError> {
+            self.inner.close().await
+        }
+    }
+
+    #[test]
+    fn no_length_that_is_broken_is_read_at_once() {
+        let good = batch(2, 100, BatchFields::default());
+        let mut long = good.to_vec();
+        long[8..12].copy_from_slice(&(3_i32 << 20).to_be_bytes());
+        let mut control = long.clone();
+        control[ATTRIBUTES_AT + 1] |= 1 << 5;
+        let mut contents = control;
+        contents.resize(1 << 20, 0);
+        contents.extend(long);
+        contents.resize((2 << 20) + 7, 0xa5);
+        let good_at = contents.len() as u64;
+        contents.extend(&good);
+        contents.resize(5 << 20, 0);
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        block_on(async {
+            let path = Path::new("/00000000000000000000.log");
+            disk.replace_file(path, &contents).await.unwrap();
+            let inner = disk.open(path, OpenMode::Read).await.unwrap();
+            let file = Watched { inner, longest_read: Cell::new(0) };
+            let mut scanner = Scanner::new(&file, contents.len() as u64, Offset::ZERO, 0);
+            let trusted = scanner.next(CrcFrom::Never).await.unwrap();
+            assert!(matches!(trusted, Step::Batch { bytes: None, .. }), "{trusted:?}");
+
+            let mut scanner = Scanner::new(&file, contents.len() as u64, Offset::ZERO, 0);
+            let broken = scanner.next(CrcFrom::Offset(Offset::ZERO)).await.unwrap();
+            assert!(matches!(&broken, Step::Broken { cause } if cause.contains("CRC")), "{broken:?}");
+            assert_eq!(scanner.resynchronize().await, Ok(true));
+            assert_eq!(scanner.position(), good_at);
+            let found = scanner.next(CrcFrom::Offset(Offset::ZERO)).await.unwrap();
+            assert!(matches!(found, Step::Batch { position, .. } if position == good_at), "{found:?}");
+            assert!(file.longest_read.get() <= PIECE_MAX, "{} bytes at once", file.longest_read.get());
+        });
+    }
 }
