@@ -185,7 +185,11 @@ impl<D: Disk> LogDir<D> {
         config: LogConfig,
         now: Timestamp,
     ) -> Result<(Log<D>, RecoveryReport), LogError> {
-        let journaled = self.take_journaled(&topic_partition).await?;
+        let key = match self.has_journaled() {
+            true => Some(self.journal_key(&topic_partition).await?),
+            false => None,
+        };
+        let journaled = key.map(|key| self.journaled(&key)).unwrap_or_default();
         let mut with = {
             let checkpoints = self.checkpoints.borrow();
             let offset = |offsets: &HashMap<_, _>| offsets.get(&topic_partition).copied();
@@ -205,20 +209,24 @@ impl<D: Disk> LogDir<D> {
             Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await?;
         report.restored = log.restore(&journaled, now).await?;
         log.raise_log_start(log_start_offset);
+        if let (Some(key), Some(found)) = (key, self.found_journal.borrow_mut().as_mut()) {
+            found.pending.forget(&key);
+        }
         self.unrecovered.borrow_mut().remove(&partition);
         Ok((log, report))
     }
 
-    /// What the journal that was found has of a partition.
-    async fn take_journaled(&self, partition: &TopicPartition) -> Result<Vec<PendingEntry>, LogError> {
-        if !self.has_journaled() {
-            return Ok(Vec::new());
-        }
+    /// What the journal calls a partition.
+    async fn journal_key(&self, partition: &TopicPartition) -> Result<LogKey, LogError> {
         let dir = self.path.join(partition.dir_name());
         let topic_id = partition_metadata::read(self.env.disk(), &dir).await?.unwrap_or(Uuid::ZERO);
-        let key = LogKey { topic_id, partition: partition.partition };
-        let mut found = self.found_journal.borrow_mut();
-        Ok(found.as_mut().map(|found| found.pending.take(key)).unwrap_or_default())
+        Ok(LogKey { topic_id, partition: partition.partition })
+    }
+
+    /// What the journal that was found has of a log.
+    fn journaled(&self, key: &LogKey) -> Vec<PendingEntry> {
+        let found = self.found_journal.borrow();
+        found.as_ref().map(|found| found.pending.of(key)).unwrap_or_default()
     }
 
     /// Whether the journal that was found has entries of logs that were not loaded.

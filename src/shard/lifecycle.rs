@@ -29,6 +29,23 @@ const OPENING_MAX: usize = 32;
 /// How long the creation of a log that failed waits before it is tried again.
 const CREATION_PAUSE: Duration = Duration::from_secs(5);
 
+/// Why a partition of this shard's has no log.
+#[derive(Debug)]
+pub(super) enum Absence {
+    /// It could not be created; that is tried again.
+    NotCreated(String),
+    /// Its files are not what they should be: an operator must act.
+    Broken(String),
+}
+
+impl Absence {
+    pub(super) fn cause(&self) -> &str {
+        match self {
+            Self::NotCreated(cause) | Self::Broken(cause) => cause,
+        }
+    }
+}
+
 /// A partition of this shard's, with its directory.
 struct Assigned {
     dir: Rc<OwnDir>,
@@ -144,14 +161,31 @@ impl Shard {
             let slot = slots.acquire(1).await;
             let exists = on_disk.contains(&of.dir.path.join(of.name.dir_name()));
             let shard = Rc::clone(self);
-            opening.push(task::spawn(async move {
+            let (id, name, own) = (of.id, of.name.clone(), Rc::clone(&of.dir));
+            let task = task::spawn(async move {
                 let opened = shard.open(of, exists).await;
                 drop(slot);
                 opened
-            }));
+            });
+            opening.push((id, name, own, task));
         }
-        for opened in opening {
-            opened.await?;
+        let mut broken = Vec::new();
+        for (id, name, own, task) in opening {
+            match task.await {
+                Err(error @ LogError::Corrupt { .. }) => broken.push((id, name, own, error)),
+                other => other?,
+            }
+        }
+        for (id, name, own, error) in broken {
+            // The journal is begun anew now, and it may have acknowledged records of this log.
+            if own.dir.has_journaled() {
+                return Err(error);
+            }
+            tracing::error!(
+                target: "shard", tp = %name, %error,
+                "cannot open the partition's log, it is offline: mend or remove the file, then start again"
+            );
+            self.absent.borrow_mut().insert(id, Absence::Broken(error.to_string()));
         }
         Ok(())
     }
@@ -207,21 +241,30 @@ impl Shard {
             let next = self.deltas.borrow_mut().pop_front();
             match next {
                 Some(delta) => self.apply(&delta).await,
-                None if self.absent.borrow().is_empty() => self.deltas_changed.wait().await,
                 None => {
+                    let uncreated = self.uncreated();
+                    if uncreated.is_empty() {
+                        self.deltas_changed.wait().await;
+                        continue;
+                    }
                     let changed = time::timeout(CREATION_PAUSE, self.deltas_changed.wait()).await;
                     if changed.is_err() && !self.closing.is_cancelled() {
-                        self.retry_creations().await;
+                        self.retry_creations(uncreated).await;
                     }
                 }
             }
         }
     }
 
-    async fn retry_creations(self: &Rc<Self>) {
+    fn uncreated(&self) -> Vec<PartitionId> {
+        let absent = self.absent.borrow();
+        let uncreated = absent.iter().filter(|(_, absence)| matches!(absence, Absence::NotCreated(_)));
+        uncreated.map(|(id, _)| *id).collect()
+    }
+
+    async fn retry_creations(self: &Rc<Self>, uncreated: Vec<PartitionId>) {
         let image = self.image();
-        let absent: Vec<_> = self.absent.borrow().keys().copied().collect();
-        for id in absent {
+        for id in uncreated {
             if let Some(topic) = image.topic(id.topic_id)
                 && let Some(registration) = topic.partition(id.partition)
             {
@@ -281,6 +324,9 @@ impl Shard {
             partition.lead(registration.leader_epoch);
             return;
         }
+        if matches!(self.absent.borrow().get(&of.id), Some(Absence::Broken(_))) {
+            return;
+        }
         let (id, name, dir) = (of.id, of.name.clone(), Rc::clone(&of.dir));
         match self.open(of, false).await {
             Ok(()) => {
@@ -289,7 +335,8 @@ impl Shard {
                 }
             }
             Err(error) => {
-                if self.absent.borrow_mut().insert(id, error.to_string()).is_none() {
+                let absence = Absence::NotCreated(error.to_string());
+                if self.absent.borrow_mut().insert(id, absence).is_none() {
                     let retry_s = CREATION_PAUSE.as_secs();
                     tracing::error!(
                         target: "shard", tp = %name, %error, retry_s, "cannot create the partition's log"
@@ -394,6 +441,9 @@ fn report_recovery(name: &TopicPartition, report: &RecoveryReport) {
         );
     }
     report_broken(name, &report.broken);
+    if let Some(cause) = &report.lost_epochs {
+        tracing::warn!(target: "log", tp = %name, cause, "leader epochs are taken from the batches");
+    }
     let restored = &report.restored;
     if 0 < restored.batches {
         let (batches, bytes) = (restored.batches, restored.bytes);

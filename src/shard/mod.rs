@@ -58,6 +58,7 @@ pub use watch::Waiting;
 use connections::Applicant;
 use drivers::groups::GroupCoordinators;
 use journal::JournalDriver;
+use lifecycle::Absence;
 use partition::Partition;
 
 /// One core's partitions and everything that concerns them.
@@ -74,7 +75,7 @@ pub struct Shard {
     image: RefCell<Rc<MetadataImage>>,
     partitions: RefCell<HashMap<PartitionId, Rc<Partition>>>,
     /// Partitions of this shard's that have no log, and why.
-    absent: RefCell<HashMap<PartitionId, String>>,
+    absent: RefCell<HashMap<PartitionId, Absence>>,
     validation_scratch: RefCell<Scratch>,
     /// Appends whose validation takes long: one at a time on a thread of its own.
     long_validation: Semaphore,
@@ -400,7 +401,7 @@ impl Shard {
 
     fn partition(&self, id: PartitionId) -> Result<Rc<Partition>, PartitionError> {
         let absent_for = || match self.absent.borrow().get(&id) {
-            Some(cause) => PartitionError::Storage(cause.clone()),
+            Some(absence) => PartitionError::Storage(absence.cause().to_owned()),
             None => PartitionError::NotLeader,
         };
         self.partitions.borrow().get(&id).cloned().ok_or_else(absent_for)

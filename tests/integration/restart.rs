@@ -337,6 +337,27 @@ fn a_log_that_could_not_be_created_is_created_later() {
     assert_eq!(requests::fetch_all(&mut Wire::connect(broker.address()), "late", 0, 0).len(), 1);
 }
 
+#[test]
+fn a_log_that_cannot_be_opened_keeps_no_other_from_being_served() {
+    let mut broker = Broker::start(1, &[]);
+    clients::create_topic(&broker.bootstrap(), "two", 2, &[]);
+    fill(&broker, "two", 2, 0, 10);
+    broker.stop();
+    let metadata = broker.data().join("shard-00/two-0/partition.metadata");
+    let contents = fs::read(&metadata).expect("the partition has a topic id");
+    fs::write(&metadata, b"version: 0").expect("it is written");
+    broker.restart();
+    assert!(broker.output().contains("cannot open the partition's log"));
+    let mut wire = Wire::connect(broker.address());
+    let batch = RawBatch::of(&[b"value"], now_ms()).encode();
+    assert_eq!(requests::produce(&mut wire, "two", 0, &batch).error_code, KAFKA_STORAGE_ERROR);
+    assert_eq!(requests::list_offset(&mut wire, "two", 1, -1), (0, -1, 10));
+    broker.stop();
+    fs::write(&metadata, contents).expect("it is written");
+    broker.restart();
+    is_whole(&broker, "two", 2, 10);
+}
+
 /// A topic's partitions are made one after the other: a directory, then the file with the topic's id in it.
 #[test]
 fn a_partition_that_a_crash_left_half_created_is_created_again() {

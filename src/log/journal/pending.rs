@@ -36,12 +36,17 @@ impl PendingEntries {
         }
     }
 
-    /// The entries of a log, in order. They are not given twice.
-    pub(in crate::log) fn take(&mut self, key: LogKey) -> Vec<PendingEntry> {
-        self.by_log.remove(&key).unwrap_or_default()
+    /// The entries of a log, in order.
+    pub(in crate::log) fn of(&self, key: &LogKey) -> Vec<PendingEntry> {
+        self.by_log.get(key).cloned().unwrap_or_default()
     }
 
-    /// Logs that have entries nobody asked for.
+    /// The entries of a log are in its segments.
+    pub(in crate::log) fn forget(&mut self, key: &LogKey) {
+        self.by_log.remove(key);
+    }
+
+    /// Logs that have entries.
     pub(in crate::log) fn log_count(&self) -> usize {
         self.by_log.len()
     }
@@ -68,9 +73,10 @@ mod tests {
         for entry in [batches(1, 5), batches(2, 9), Entry::Void(key(1)), batches(1, 0), batches(1, 1)] {
             pending.add(entry);
         }
-        let bases: Vec<_> = pending.take(key(1)).iter().map(|entry| entry.base_offset.0).collect();
+        let bases: Vec<_> = pending.of(&key(1)).iter().map(|entry| entry.base_offset.0).collect();
         assert_eq!(bases, [0, 1]);
-        assert!(pending.take(key(1)).is_empty());
+        pending.forget(&key(1));
+        assert!(pending.of(&key(1)).is_empty());
         assert_eq!(pending.log_count(), 1);
     }
 }

@@ -208,11 +208,14 @@ impl<D: Disk> Recovery<D> {
         }
         let file = self.dir.join(EPOCHS_NAME);
         let contents = self.env.disk().read_file(&file, SMALL_FILE_BYTES_MAX).await?;
-        self.epochs = EpochCache::parse(&contents).map_err(|error| LogError::Corrupt {
-            file,
-            position: 0,
-            reason: error.to_string(),
-        })?;
+        match EpochCache::parse(&contents) {
+            Ok(epochs) => self.epochs = epochs,
+            // The batches tell as well.
+            Err(error) => {
+                self.report.lost_epochs = Some(error.to_string());
+                self.epochs_dirty = true;
+            }
+        }
         Ok(())
     }
 
@@ -239,6 +242,10 @@ impl<D: Disk> Recovery<D> {
     fn trusted_segments(&self, replay_from: Offset) -> Vec<Rc<ClosedSegment>> {
         let bases: Vec<_> = self.files.segments.keys().copied().collect();
         let mut closed = Vec::new();
+        if self.report.lost_epochs.is_some() {
+            // Walk over all of them for their epochs.
+            return closed;
+        }
         for pair in bases.windows(2) {
             let (base, next) = (pair[0], pair[1]);
             if !self.with.clean && self.with.recovery_point < next {
@@ -421,6 +428,9 @@ impl<D: Disk> Recovery<D> {
         file: &D::File,
         replay_from: Offset,
     ) -> Result<u64, LogError> {
+        if self.report.lost_epochs.is_some() {
+            return Ok(0);
+        }
         let base = segment.base_offset;
         let limit = if self.with.clean { replay_from } else { replay_from.min(self.with.recovery_point) };
         let offsets = self.index_file(FileKind::OffsetIndex, base, files.offset_index_len).await?;

@@ -60,6 +60,8 @@ pub struct RecoveryReport {
     pub broken: Vec<BrokenRange>,
     /// Segments whose indexes were built anew.
     pub rebuilt_indexes: usize,
+    /// Why the file of leader epochs could not be read. They were taken from the batches.
+    pub lost_epochs: Option<String>,
     /// What was added from the journal.
     pub restored: RestoreReport,
 }

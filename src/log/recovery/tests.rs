@@ -8,7 +8,7 @@ use crate::log::segment::padded_buf;
 use crate::log::tests::{
     NOW, PARENT, append, batch, create, expected, filled, idempotent, read_all, reopen, small, unclean,
 };
-use crate::log::{Log, LogConfig};
+use crate::log::{Log, LogConfig, OpenWith};
 use crate::record::batch::{set_base_offset, set_partition_leader_epoch};
 use crate::record::builder::BatchFields;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
@@ -187,6 +187,29 @@ fn a_broken_leader_epoch_is_none_of_the_logs() {
     let (log, _) = reopen(&disk, one_segment(), unclean(2 * i64::from(BATCHES) + 2));
     log.start_epoch(LeaderEpoch(5), Offset(200));
     assert_eq!(log.end_offset_for_epoch(LeaderEpoch(4)), (LeaderEpoch(4), Offset(200)));
+}
+
+#[test]
+fn leader_epochs_that_cannot_be_read_are_those_of_the_batches() {
+    for clean in [true, false] {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        let log = filled(&disk, BATCHES);
+        if clean {
+            block_on(log.close_clean()).unwrap();
+        }
+        drop(log);
+        disk.flip_bit(&file("leader-epoch-checkpoint"), 0, 6).unwrap();
+        let with = OpenWith { clean, ..unclean(2 * i64::from(BATCHES)) };
+        let (log, report) = reopen(&disk, small(), with);
+        assert!(report.is_intact() && report.lost_epochs.is_some(), "{report:?}");
+        assert_eq!(log.epoch_for_offset(Offset::ZERO), Some(LeaderEpoch(4)));
+        assert_eq!(read_all(&log, Offset::ZERO, 3_000), expected(BATCHES));
+        assert!(append(&log, &batch(2, 500, idempotent(2 * BATCHES - 2))).unwrap().duplicate);
+        block_on(log.close_clean()).unwrap();
+        let (log, report) = reopen(&disk, small(), with);
+        assert_eq!(report.lost_epochs, None, "the file was written anew");
+        assert_eq!(log.epoch_for_offset(Offset::ZERO), Some(LeaderEpoch(4)));
+    }
 }
 
 /// A batch of one record and exactly `len` bytes.
