@@ -19,7 +19,9 @@ use crate::types::Offset;
 use super::error::LogError;
 use super::index::{GrowingIndex, IndexEntry};
 use super::log::{Core, State};
-use super::segment::{ClosedSegment, FileKind, FirstTimestamp, OpenSegment, file_path, padded_buf};
+use super::segment::{
+    ClosedSegment, FileKind, FirstTimestamp, MaxTimestamp, OpenSegment, file_path, padded_buf,
+};
 use super::tail::FrozenChunk;
 
 /// `leader-epoch-checkpoint`
@@ -183,6 +185,7 @@ struct FrontWork<S> {
     chunks: Vec<FrozenChunk<S>>,
     end_offset: Offset,
     end: u64,
+    max_timestamp: MaxTimestamp,
     /// Earlier writes of the segment are not durable.
     had_unsynced: bool,
 }
@@ -346,9 +349,9 @@ impl<D: Disk> Flush<'_, D> {
         let written_end_offset = state.written_end_offset;
         let segment = state.open_front();
         let had_unsynced = std::mem::replace(&mut segment.has_unsynced, true);
-        let (end, end_offset) = match extent {
-            Extent::Staged => (segment.tail.end(), segment.staged_end_offset),
-            Extent::Readable => (segment.readable_len, written_end_offset),
+        let (end, end_offset, max_timestamp) = match extent {
+            Extent::Staged => (segment.tail.end(), segment.staged_end_offset, segment.max_timestamp),
+            Extent::Readable => (segment.readable_len, written_end_offset, segment.readable_max_timestamp),
         };
         let chunks = match extent {
             Extent::Readable if end == segment.written_len => Vec::new(),
@@ -356,7 +359,7 @@ impl<D: Disk> Flush<'_, D> {
         };
         segment.frozen_len = segment.frozen_len.max(end);
         segment.in_flight = chunks.iter().map(|chunk| (chunk.position, chunk.bytes.clone())).collect();
-        FrontWork { chunks, end_offset, end, had_unsynced }
+        FrontWork { chunks, end_offset, end, max_timestamp, had_unsynced }
     }
 
     /// Makes the name of the first open segment's file durable.
@@ -375,6 +378,7 @@ impl<D: Disk> Flush<'_, D> {
         let segment = state.open_front();
         cache_chunks(self.core, segment, &work);
         let gained = work.end - segment.written_len;
+        segment.set_readable(work.end, work.max_timestamp);
         segment.set_written(work.end);
         segment.in_flight.clear();
         segment.is_padded |= !work.chunks.is_empty();

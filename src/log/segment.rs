@@ -137,7 +137,10 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) must_cut: bool,
     pub(super) offset_index: GrowingIndex<OffsetEntry>,
     pub(super) time_index: GrowingIndex<TimeEntry>,
+    /// Of what is staged.
     pub(super) max_timestamp: MaxTimestamp,
+    /// Of what may be read.
+    pub(super) readable_max_timestamp: MaxTimestamp,
     /// Bytes since the batch that has the last offset-index entry, that batch included.
     pub(super) bytes_since_index_entry: u64,
     /// The max timestamp of the first batch, from which the segment ages; loaded with the first flush.
@@ -169,6 +172,7 @@ pub(super) enum FirstTimestamp {
 impl<D: Disk> OpenSegment<D> {
     /// A new segment without batches or file.
     pub(super) fn new(env: &LogEnv<D>, base_offset: Offset, config: &LogConfig, now: Timestamp) -> Self {
+        let no_timestamp = MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset };
         Self {
             base_offset,
             ids: SegmentIds::new(env),
@@ -183,7 +187,8 @@ impl<D: Disk> OpenSegment<D> {
             must_cut: false,
             offset_index: GrowingIndex::new(),
             time_index: GrowingIndex::new(),
-            max_timestamp: MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset },
+            max_timestamp: no_timestamp,
+            readable_max_timestamp: no_timestamp,
             bytes_since_index_entry: 0,
             first_timestamp: FirstTimestamp::Empty,
             created: now,
@@ -216,11 +221,22 @@ impl<D: Disk> OpenSegment<D> {
         SegmentView { len: self.written_len, ..self.view() }
     }
 
-    /// The first `len` bytes are in the file, the next one that is staged follows them.
+    /// The first `len` bytes are in the file, the next one that is staged follows them. Where more is staged,
+    /// they may be read already.
     pub(super) fn set_written(&mut self, len: u64) {
+        if self.readable_len < len {
+            assert_eq!(len, self.staged_len(), "the highest timestamp is that of all that is staged");
+            self.set_readable(len, self.max_timestamp);
+        }
         self.written_len = len;
-        self.readable_len = self.readable_len.max(len);
         self.frozen_len = self.frozen_len.max(len);
+    }
+
+    /// The first `len` bytes, whose highest timestamp this is, may be read.
+    pub(super) fn set_readable(&mut self, len: u64, max_timestamp: MaxTimestamp) {
+        if self.readable_len < len {
+            (self.readable_len, self.readable_max_timestamp) = (len, max_timestamp);
+        }
     }
 
     /// Whether everything that may not be read yet is still being gathered.

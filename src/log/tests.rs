@@ -440,6 +440,54 @@ fn the_newest_record_is_found_within_its_batch() {
     }
 }
 
+/// A batch of one record of a kilobyte.
+fn timed(timestamp: i64) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchFields::default());
+    builder.append(Timestamp(timestamp), None, Some(&[7; 1_000]), &[]);
+    builder.build()
+}
+
+#[test]
+fn times_are_looked_up_among_what_may_be_read() {
+    let disk = MemoryDisk::new(1, FaultPlan { turns_max: 3, ..FaultPlan::default() });
+    let uncached = EnvConfig { cache_bytes: 0, open_files: 4, sends_files: false, seed: 1 };
+    let env = LogEnv::new(disk.clone(), uncached);
+    let config = LogConfig { segment_bytes: 1 << 20, ..small() };
+    let log =
+        block_on(Log::create(env, Path::new(PARENT), topic_partition(), Uuid(77), config, NOW)).unwrap();
+    let newest = || block_on(log.max_timestamp_offset(log.written_end_offset())).unwrap();
+    let first_from = |timestamp| {
+        block_on(log.offset_for_timestamp(Timestamp(timestamp), log.written_end_offset())).unwrap()
+    };
+    append(&log, &timed(1)).unwrap();
+    assert_eq!(newest(), None, "nothing is written");
+    for timestamp in 2..=200 {
+        append(&log, &timed(timestamp)).unwrap();
+    }
+    {
+        let mut flush = std::pin::pin!(log.flush(WriteSync::Data));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for timestamp in 201.. {
+            // What comes while a write is in flight may be read after the next one.
+            append(&log, &timed(timestamp)).unwrap();
+            assert!(newest().is_none_or(|found| found.offset < log.written_end_offset()));
+            if flush.as_mut().poll(&mut context).is_ready() {
+                assert!(202 < timestamp, "the write takes some turns");
+                break;
+            }
+        }
+    }
+    let end = log.written_end_offset();
+    assert!(end < log.staged_end_offset());
+    let ops = disk.ops();
+    assert_eq!(newest().map(|found| (found.offset, found.timestamp)), Some((end + -1, Timestamp(end.0))));
+    assert_eq!(first_from(end.0 + 1), None);
+    assert_eq!(first_from(150).map(|found| found.offset), Some(Offset(149)));
+    assert!(disk.ops() - ops < 20, "{} operations for two records", disk.ops() - ops);
+    block_on(log.flush(WriteSync::Data)).unwrap();
+    assert_eq!(newest().map(|found| found.offset), Some(log.staged_end_offset() + -1));
+}
+
 #[test]
 fn records_that_arrive_old_close_a_segment_no_sooner() {
     let disk = MemoryDisk::new(1, FaultPlan::default());

@@ -75,7 +75,7 @@ pub(super) async fn max_timestamp_offset<D: Disk>(
 fn candidates<D: Disk>(core: &Core<D>) -> Vec<Candidate> {
     let state = core.state.borrow();
     let front = state.open.front().expect("there is always an open segment");
-    let open = Candidate::Open(front.view(), front.max_timestamp);
+    let open = Candidate::Open(front.view(), front.readable_max_timestamp);
     state.closed.iter().cloned().map(Candidate::Closed).chain([open]).collect()
 }
 

@@ -6,6 +6,7 @@
 use crate::disk::Disk;
 use crate::log::Log;
 use crate::log::log::{FlushMark, State};
+use crate::log::segment::MaxTimestamp;
 use crate::types::Offset;
 
 use super::LogKey;
@@ -29,6 +30,8 @@ pub(super) struct Offered {
     /// Where they begin in the segment.
     pub(super) position: u64,
     pub(super) len: usize,
+    /// The highest timestamp of the segment up to their end.
+    max_timestamp: MaxTimestamp,
 }
 
 impl<D: Disk> State<D> {
@@ -52,7 +55,12 @@ impl<D: Disk> State<D> {
             base_offset: written,
             next_offset: staged,
         };
-        Offer::Staged(Offered { header, position: segment.readable_len, len: len as usize })
+        Offer::Staged(Offered {
+            header,
+            position: segment.readable_len,
+            len: len as usize,
+            max_timestamp: segment.max_timestamp,
+        })
     }
 
     /// What was offered is durable in the journal.
@@ -75,7 +83,7 @@ impl<D: Disk> State<D> {
         // Otherwise a roll came between and its flush has written the segment whole.
         let front = self.open_front();
         if front.base_offset == offered.header.segment_base {
-            front.readable_len = front.readable_len.max(position);
+            front.set_readable(position, offered.max_timestamp);
         }
     }
 }

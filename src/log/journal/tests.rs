@@ -105,6 +105,9 @@ async fn assert_readable(log: &TestLog, end: i64) {
         }
         assert!(before < next, "a read makes progress");
     }
+    // All have the same timestamp.
+    let newest = log.max_timestamp_offset(log.written_end_offset()).await.unwrap();
+    assert_eq!(newest.map(|newest| newest.offset), (0 < end).then_some(Offset::ZERO));
 }
 
 /// The length of each record's value, from the log's start.
