@@ -108,7 +108,7 @@ pub enum ReadError {
         offset: Offset,
         /// The first offset of the log.
         log_start_offset: Offset,
-        /// The offset after the last one written.
+        /// The offset that the next record gets.
         log_end_offset: Offset,
     },
     /// The bytes at this offset are known to be broken.

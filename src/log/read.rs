@@ -227,16 +227,17 @@ async fn index_floor<D: Disk>(
 }
 
 impl<D: Disk> State<D> {
-    /// How far a read from `from` may go: not beyond `upto`, the written end, or broken bytes.
+    /// How far a read from `from` may go: not beyond `upto`, the written end, or broken bytes. What is staged
+    /// is in the log, only not readable yet (`LocalLog.read`).
     pub(super) fn readable_end(&self, from: Offset, upto: Offset) -> Result<Offset, ReadError> {
         if let Some(cause) = self.offline.as_ref().filter(|_| self.is_deleted) {
             return Err(ReadError::Offline { cause: cause.clone() });
         }
-        let (log_start_offset, log_end_offset) = (self.log_start_offset, self.written_end_offset);
+        let (log_start_offset, log_end_offset) = (self.log_start_offset, self.staged_end_offset);
         if from < log_start_offset || log_end_offset < from {
             return Err(ReadError::OutOfRange { offset: from, log_start_offset, log_end_offset });
         }
-        let mut end = upto.min(log_end_offset);
+        let mut end = upto.min(self.written_end_offset);
         for (_, broken) in &self.broken {
             if broken.first_offset <= from && from < broken.end_offset {
                 return Err(ReadError::Corrupt {

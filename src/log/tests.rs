@@ -136,6 +136,11 @@ fn a_read_stops_at_its_bound() {
     assert_eq!(read(0, 20, one - 1, true), Ok(one));
     assert!(matches!(read(21, 30, 1, true), Err(ReadError::OutOfRange { .. })));
     assert!(matches!(read(-1, 30, 1, true), Err(ReadError::OutOfRange { .. })));
+    append(&log, &batch(2, 10, BatchFields::default())).unwrap();
+    for staged in [20, 21, 22] {
+        assert_eq!(read(staged, 20, 1, true), Ok(0), "{staged} is in the log, but not to be read yet");
+    }
+    assert!(matches!(read(23, 20, 1, true), Err(ReadError::OutOfRange { .. })));
     assert_eq!(log.bytes_available(Offset(0), Offset(20)), 10 * one as u64);
     assert_eq!(log.bytes_available(Offset(20), Offset(20)), 0);
 }
