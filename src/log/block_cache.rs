@@ -19,6 +19,8 @@ pub struct BlockCache {
     budget_bytes: usize,
     used_bytes: usize,
     files: HashMap<FileId, BTreeMap<u64, Entry>>,
+    /// Entries of all files.
+    count: usize,
     /// Every entry once, in the order in which it is looked at for eviction. Stale elements are skipped.
     queue: VecDeque<(FileId, u64, u64)>,
     generation: u64,
@@ -36,7 +38,14 @@ struct Entry {
 impl BlockCache {
     /// A cache that keeps at most `budget_bytes` of memory alive.
     pub fn new(budget_bytes: usize) -> Self {
-        Self { budget_bytes, used_bytes: 0, files: HashMap::new(), queue: VecDeque::new(), generation: 0 }
+        Self {
+            budget_bytes,
+            used_bytes: 0,
+            files: HashMap::new(),
+            count: 0,
+            queue: VecDeque::new(),
+            generation: 0,
+        }
     }
 
     /// Memory kept alive by the cache.
@@ -53,8 +62,9 @@ impl BlockCache {
         self.generation += 1;
         let entry = Entry { bytes, charge, generation: self.generation, touched: false };
         self.used_bytes += charge;
-        if let Some(replaced) = self.files.entry(file).or_default().insert(position, entry) {
-            self.used_bytes -= replaced.charge;
+        match self.files.entry(file).or_default().insert(position, entry) {
+            Some(replaced) => self.used_bytes -= replaced.charge,
+            None => self.count += 1,
         }
         self.queue.push_back((file, position, self.generation));
         self.evict();
@@ -78,6 +88,7 @@ impl BlockCache {
     /// Drops everything of a file that was deleted or truncated.
     pub fn forget(&mut self, file: FileId) {
         let Some(entries) = self.files.remove(&file) else { return };
+        self.count -= entries.len();
         self.used_bytes -= entries.values().map(|entry| entry.charge).sum::<usize>();
     }
 
@@ -95,6 +106,7 @@ impl BlockCache {
                 continue;
             }
             self.used_bytes -= entry.charge;
+            self.count -= 1;
             entries.remove(&position);
             if entries.is_empty() {
                 self.files.remove(&file);
@@ -106,8 +118,7 @@ impl BlockCache {
     /// Keeps the stale elements of the queue from outnumbering the live ones.
     fn compact_queue(&mut self) {
         const SLACK: usize = 64;
-        let live: usize = self.files.values().map(BTreeMap::len).sum();
-        if self.queue.len() <= 2 * live + SLACK {
+        if self.queue.len() <= 2 * self.count + SLACK {
             return;
         }
         let files = &self.files;
@@ -121,6 +132,7 @@ impl BlockCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Prng;
 
     const FILE: FileId = FileId(1);
 
@@ -159,6 +171,31 @@ mod tests {
         assert!(cache.lookup(FILE, 0).is_some());
         assert!(cache.lookup(FILE, 4096).is_none());
         assert_eq!(cache.used_bytes(), 3 * 4096);
+    }
+
+    /// What an insertion costs must not grow with the files: it goes by counts, which have to be right.
+    #[test]
+    fn counts_are_those_of_the_entries() {
+        for seed in 0..20 {
+            let mut prng = Prng::new(seed);
+            let mut cache = BlockCache::new(50 * 4096);
+            for _ in 0..2_000 {
+                let (file, position) = (FileId(prng.below(30)), prng.below(8) * 4096);
+                match prng.below(10) {
+                    0 => cache.forget(file),
+                    1..4 => drop(cache.lookup(file, position)),
+                    _ => cache.insert(file, position, bytes(10, 0), 4096),
+                }
+                let entries = || cache.files.values().flat_map(BTreeMap::values);
+                assert_eq!(cache.count, entries().count(), "seed {seed}");
+                assert_eq!(
+                    cache.used_bytes,
+                    entries().map(|entry| entry.charge).sum::<usize>(),
+                    "seed {seed}"
+                );
+                assert!(cache.count <= cache.queue.len() && cache.queue.len() <= 2 * 50 + 65);
+            }
+        }
     }
 
     #[test]
