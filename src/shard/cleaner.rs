@@ -153,6 +153,11 @@ impl Shard {
             Err(CleanError::Log(error)) => {
                 give_up(partition, &error);
                 self.note_failure(&partition.dir, &error);
+                // A swap that fails midway ends all writing: no flush comes to answer those who wait for one.
+                if let Some(cause) = partition.log.offline_cause() {
+                    partition.fail(&cause);
+                    self.wake_watchers(partition);
+                }
             }
             Err(error @ CleanError::MapTooSmall { .. }) => {
                 tracing::error!(target: "log", tp = %partition.name, %error, "compaction does not get on");
