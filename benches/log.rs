@@ -228,7 +228,8 @@ fn time_lookup(bencher: Bencher<'_, '_>, place: Place) {
     let (log, end) = (searched.log.clone(), searched.end());
     // The record of an offset is as many milliseconds younger than the first one.
     bencher.with_inputs(|| NOW.saturating_add_ms(searched.offset(place).0)).bench_local_values(|time| {
-        let found = block_on(log.offset_for_timestamp(time, end)).expect("the log is good");
+        let found =
+            block_on(log.offset_for_timestamp(time, end, &async |_: u64| ())).expect("the log is good");
         assert_eq!(found.map(|found| found.timestamp), Some(time));
     });
 }

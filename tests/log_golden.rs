@@ -131,7 +131,9 @@ fn kafkas_directory_is_opened_as_our_own() {
             let header = BatchHeader::decode(&batch).unwrap();
             let read = block_on(log.read(header.last_offset(), END, 1, true)).unwrap();
             assert!(read.chunks.concat() == batch);
-            let found = block_on(log.offset_for_timestamp(header.max_timestamp, END)).unwrap().unwrap();
+            let found = block_on(log.offset_for_timestamp(header.max_timestamp, END, &async |_: u64| ()))
+                .unwrap()
+                .unwrap();
             assert!(found.offset <= header.last_offset());
         }
         assert!(append(&log, batches().last().unwrap()).duplicate);

@@ -6,6 +6,8 @@ use crate::disk::DiskError;
 use crate::record::RecordError;
 use crate::types::{Offset, ProducerEpoch, ProducerId};
 
+use super::long_work::NoThread;
+
 /// Why a log, or its directory, cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
@@ -130,19 +132,25 @@ pub enum ReadError {
     /// The disk refused the read.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Batches could not be searched.
+    #[error(transparent)]
+    NoThread(#[from] NoThread),
     /// The segment was deleted or compacted meanwhile. The methods of the log start over; none returns it.
     #[error("the segment was replaced while it was read")]
     Replaced,
 }
 
 impl ReadError {
-    /// The same of a read of a whole file, under maintenance: nothing is out of range, nothing is replaced.
+    /// The same of a read of a whole file, under maintenance: nothing is out of range, replaced,
+    /// or searched.
     pub(super) fn into_log_error(self) -> LogError {
         match self {
             Self::Disk(error) => LogError::Disk(error),
             Self::Corrupt { file, position, reason } => LogError::Corrupt { file, position, reason },
             Self::Offline { cause } => LogError::Offline { cause },
-            Self::OutOfRange { .. } | Self::Replaced => unreachable!("a read under maintenance: {self}"),
+            Self::OutOfRange { .. } | Self::NoThread(_) | Self::Replaced => {
+                unreachable!("a read under maintenance: {self}")
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use super::env::LogEnv;
 use super::epoch_cache::EpochCache;
 use super::error::{AppendError, LogError, ReadError};
 use super::flush::FlushOutcome;
+use super::long_work::LongWork;
 use super::partition_metadata;
 use super::prepare;
 use super::producer_state::{ProducerState, ProducerSummary};
@@ -533,19 +534,26 @@ impl<D: Disk> Log<D> {
         state.estimated_position(upto).saturating_sub(state.estimated_position(from)).max(1)
     }
 
-    /// The first record below `upto` whose timestamp is at least `timestamp`.
+    /// The first record below `upto` whose timestamp is at least `timestamp`. Pauses after each batch.
     pub async fn offset_for_timestamp(
         &self,
         timestamp: Timestamp,
         upto: Offset,
+        work: &impl LongWork,
     ) -> Result<Option<TimestampOffset>, ReadError> {
-        until_current(async || super::time_lookup::offset_for_timestamp(&self.core, timestamp, upto).await)
-            .await
+        until_current(async || {
+            super::time_lookup::offset_for_timestamp(&self.core, timestamp, upto, work).await
+        })
+        .await
     }
 
-    /// The first record below `upto` with the highest timestamp (ListOffsets -3).
-    pub async fn max_timestamp_offset(&self, upto: Offset) -> Result<Option<TimestampOffset>, ReadError> {
-        until_current(async || super::time_lookup::max_timestamp_offset(&self.core, upto).await).await
+    /// The first record below `upto` with the highest timestamp (ListOffsets -3). Pauses after each batch.
+    pub async fn max_timestamp_offset(
+        &self,
+        upto: Offset,
+        work: &impl LongWork,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        until_current(async || super::time_lookup::max_timestamp_offset(&self.core, upto, work).await).await
     }
 
     /// The last epoch that is not after `epoch`, and its end offset; `UNKNOWN` for both when this log

@@ -31,6 +31,7 @@ mod journal;
 #[expect(clippy::module_inception, reason = "the main type of the module, in the file of its name")]
 mod log;
 mod log_dir;
+mod long_work;
 mod meta_properties;
 mod partition_metadata;
 mod prepare;
@@ -57,6 +58,7 @@ pub use flush::FlushOutcome;
 pub use journal::{BrokenFrames, Fate, Journal, JournalConfig, RestoreReport};
 pub use log::Log;
 pub use log_dir::{CheckpointedLog, JournalStart, LogDir};
+pub use long_work::{LongWork, NoThread};
 pub use meta_properties::MetaProperties;
 pub use producer_state::ProducerSummary;
 pub use read::{OutcomeToSend, ReadOutcome, TimestampOffset};

@@ -1,5 +1,6 @@
 //! The log on a disk in memory: the stories that unit tests of its parts do not tell.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use crate::disk::WriteSync;
 use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
 use crate::record::batch::{BatchHeader, Batches, TimestampType};
 use crate::record::builder::{BatchBuilder, BatchFields};
+use crate::record::compression::Codec;
 use crate::types::{
     LeaderEpoch, Offset, Prng, ProducerEpoch, ProducerId, Timestamp, TopicName, TopicPartition, Uuid,
 };
@@ -440,7 +442,7 @@ fn the_newest_record_is_found_within_its_batch() {
         append(&log, &stamped(timestamp_type, &timestamps)).unwrap();
         append(&log, &stamped(TimestampType::CreateTime, &[4, 5, 6])).unwrap();
         block_on(log.flush(WriteSync::None)).unwrap();
-        let newest = block_on(log.max_timestamp_offset(Offset(9))).unwrap().unwrap();
+        let newest = block_on(log.max_timestamp_offset(Offset(9), &async |_: u64| ())).unwrap().unwrap();
         assert_eq!((newest.offset, newest.timestamp), (Offset(offset), Timestamp(400)), "{what}");
     }
 }
@@ -460,9 +462,10 @@ fn times_are_looked_up_among_what_may_be_read() {
     let config = LogConfig { segment_bytes: 1 << 20, ..small() };
     let log =
         block_on(Log::create(env, Path::new(PARENT), topic_partition(), Uuid(77), config, NOW)).unwrap();
-    let newest = || block_on(log.max_timestamp_offset(log.written_end_offset())).unwrap();
+    let newest = || block_on(log.max_timestamp_offset(log.written_end_offset(), &async |_: u64| ())).unwrap();
     let first_from = |timestamp| {
-        block_on(log.offset_for_timestamp(Timestamp(timestamp), log.written_end_offset())).unwrap()
+        block_on(log.offset_for_timestamp(Timestamp(timestamp), log.written_end_offset(), &async |_: u64| ()))
+            .unwrap()
     };
     append(&log, &timed(1)).unwrap();
     assert_eq!(newest(), None, "nothing is written");
@@ -491,6 +494,59 @@ fn times_are_looked_up_among_what_may_be_read() {
     assert!(disk.ops() - ops < 20, "{} operations for two records", disk.ops() - ops);
     block_on(log.flush(WriteSync::Data)).unwrap();
     assert_eq!(newest().map(|found| found.offset), Some(log.staged_end_offset() + -1));
+}
+
+/// Counts what is asked for.
+#[derive(Default)]
+struct CountedWork {
+    pauses: Cell<usize>,
+    outside: Cell<usize>,
+}
+
+impl LongWork for CountedWork {
+    async fn pause(&self, _bytes: u64) {
+        self.pauses.set(self.pauses.get() + 1);
+    }
+
+    async fn outside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoThread> {
+        self.outside.set(self.outside.get() + 1);
+        Ok(work())
+    }
+}
+
+#[test]
+fn lookups_pause_and_leave_large_batches_to_others() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk, LogConfig::default());
+    let packed = |value_bytes| {
+        let mut builder = BatchBuilder::new(BatchFields { codec: Codec::Zstd, ..BatchFields::default() });
+        for timestamp in [500, 400] {
+            builder.append(Timestamp(timestamp), None, Some(&vec![0; value_bytes]), &[]);
+        }
+        builder.build()
+    };
+    append(&log, &timed(1_000)).unwrap();
+    (0..100).for_each(|_| _ = append(&log, &timed(3)).unwrap());
+    append(&log, &packed(1_000_000)).unwrap();
+    append(&log, &packed(2 << 20)).unwrap();
+    append(&log, &timed(2_000)).unwrap();
+    block_on(log.flush(WriteSync::None)).unwrap();
+    let upto = Offset(106);
+    assert_eq!(log.written_end_offset(), upto);
+    let look = |from_start, timestamp| {
+        log.raise_log_start(Offset(from_start));
+        let work = CountedWork::default();
+        let found = block_on(log.offset_for_timestamp(Timestamp(timestamp), upto, &work)).unwrap();
+        (found.map(|found| found.offset.0), work.pauses.get(), work.outside.get())
+    };
+    assert_eq!(look(0, 1_000), (Some(0), 0, 0));
+    assert_eq!(look(1, 400), (Some(101), 100, 0), "a pause after each batch");
+    assert_eq!(look(102, 400), (Some(102), 0, 0), "a batch that unpacks in a turn");
+    assert_eq!(look(104, 400), (Some(104), 0, 1), "one that does not");
+    assert_eq!(look(104, 1_500), (Some(105), 1, 0), "its records are not as new: it is not unpacked");
 }
 
 #[test]

@@ -3,13 +3,16 @@
 use std::rc::Rc;
 
 use crate::disk::Disk;
+use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, TimestampType};
-use crate::record::records::{Record, RecordIter};
+use crate::record::bounds::Bounds;
+use crate::record::search::{FoundRecord, RecordSearch};
 use crate::types::{Offset, Timestamp};
 
 use super::error::ReadError;
 use super::index::{Floor, TimeEntry, entry_at};
 use super::log::Core;
+use super::long_work::LongWork;
 use super::read::{FoundBatch, TimestampOffset, find_batch};
 use super::segment::{ClosedSegment, FileKind, MaxTimestamp, SegmentView};
 use super::segment_reader::{READ_PIECE_BYTES, SegmentReader};
@@ -34,6 +37,7 @@ pub(super) async fn offset_for_timestamp<D: Disk>(
     core: &Core<D>,
     timestamp: Timestamp,
     upto: Offset,
+    work: &impl LongWork,
 ) -> Result<Option<TimestampOffset>, ReadError> {
     for candidate in candidates(core) {
         if max_timestamp(core, &candidate).await?.timestamp < timestamp {
@@ -41,8 +45,8 @@ pub(super) async fn offset_for_timestamp<D: Disk>(
         }
         let reader = SegmentReader::new(core, candidate.view());
         let start = time_index_floor(&reader, timestamp).await?;
-        let is_wanted = |_: &BatchHeader, record: &Record| start <= record.offset;
-        if let Some(found) = find_record(&reader, start, upto, timestamp, is_wanted).await? {
+        let search = RecordSearch { from: start, upto, timestamp };
+        if let Some(found) = find_record(&reader, start, |_| search, work).await? {
             return Ok(Some(found));
         }
     }
@@ -53,6 +57,7 @@ pub(super) async fn offset_for_timestamp<D: Disk>(
 pub(super) async fn max_timestamp_offset<D: Disk>(
     core: &Core<D>,
     upto: Offset,
+    work: &impl LongWork,
 ) -> Result<Option<TimestampOffset>, ReadError> {
     let mut best: Option<(SegmentView, MaxTimestamp)> = None;
     for candidate in candidates(core) {
@@ -65,11 +70,14 @@ pub(super) async fn max_timestamp_offset<D: Disk>(
     let log_start = core.state.borrow().log_start_offset;
     // What is known of the highest timestamp is its batch's last offset. The record is the first of the
     // batch that has it, or the last if the broker set it (`DefaultRecordBatch.offsetOfMaxTimestamp`).
-    let is_wanted = |batch: &BatchHeader, record: &Record| match batch.attributes.timestamp_type() {
-        TimestampType::CreateTime => log_start <= record.offset,
-        TimestampType::LogAppendTime => record.offset == batch.last_offset(),
+    let search_of = |batch: &BatchHeader| {
+        let from = match batch.attributes.timestamp_type() {
+            TimestampType::CreateTime => log_start,
+            TimestampType::LogAppendTime => batch.last_offset(),
+        };
+        RecordSearch { from, upto, timestamp: max.timestamp }
     };
-    find_record(&SegmentReader::new(core, view), max.offset, upto, max.timestamp, is_wanted).await
+    find_record(&SegmentReader::new(core, view), max.offset, search_of, work).await
 }
 
 fn candidates<D: Disk>(core: &Core<D>) -> Vec<Candidate> {
@@ -132,32 +140,30 @@ async fn time_index_floor<D: Disk>(
     Ok(start.max(reader.core().state.borrow().log_start_offset))
 }
 
-/// The first wanted record below `upto` and not older than `timestamp`, in the batch that holds `start` or a
-/// later one; it must be that a batch has one if its max timestamp says so.
+/// The first record that is searched for in the batch that holds `start` or a later one; a batch has one only
+/// if its max timestamp says so. Without timestamps in order, that may be far behind.
 async fn find_record<D: Disk>(
     reader: &SegmentReader<'_, D>,
     start: Offset,
-    upto: Offset,
-    timestamp: Timestamp,
-    is_wanted: impl Fn(&BatchHeader, &Record) -> bool,
+    search_of: impl Fn(&BatchHeader) -> RecordSearch,
+    work: &impl LongWork,
 ) -> Result<Option<TimestampOffset>, ReadError> {
     let mut next = find_batch(reader, start, READ_PIECE_BYTES).await?;
     while let Some(batch) = next {
-        if upto <= batch.header.base_offset {
+        let search = search_of(&batch.header);
+        if search.upto <= batch.header.base_offset {
             return Ok(None);
         }
-        if timestamp <= batch.header.max_timestamp {
-            let record = find_in_batch(reader, &batch, |record| {
-                record.offset < upto && timestamp <= record.timestamp && is_wanted(&batch.header, record)
-            });
-            if let Some(record) = record.await? {
-                let (timestamp, offset) = (record.timestamp, record.offset);
-                let leader_epoch = batch.header.partition_leader_epoch;
-                return Ok(Some(TimestampOffset { timestamp, offset, leader_epoch }));
-            }
+        if search.timestamp <= batch.header.max_timestamp
+            && let Some(FoundRecord { offset, timestamp }) =
+                find_in_batch(reader, &batch, search, work).await?
+        {
+            let leader_epoch = batch.header.partition_leader_epoch;
+            return Ok(Some(TimestampOffset { timestamp, offset, leader_epoch }));
         }
-        let position = batch.position + batch.header.total_len() as u64;
-        next = reader.batch_at(position, READ_PIECE_BYTES).await?;
+        let len = batch.header.total_len() as u64;
+        work.pause(len).await;
+        next = reader.batch_at(batch.position + len, READ_PIECE_BYTES).await?;
     }
     Ok(None)
 }
@@ -165,15 +171,15 @@ async fn find_record<D: Disk>(
 async fn find_in_batch<D: Disk>(
     reader: &SegmentReader<'_, D>,
     batch: &FoundBatch,
-    is_wanted: impl Fn(&Record) -> bool,
-) -> Result<Option<Record>, ReadError> {
-    let corrupt = |error: crate::record::RecordError| reader.corrupt(batch.position, error.to_string());
+    search: RecordSearch,
+    work: &impl LongWork,
+) -> Result<Option<FoundRecord>, ReadError> {
     let bytes = reader.batch_bytes(batch).await?;
-    for record in RecordIter::new(&bytes).map_err(corrupt)? {
-        let record = record.map_err(corrupt)?;
-        if is_wanted(&record) {
-            return Ok(Some(record));
+    let found = match search.find(&bytes, Bounds::IN_TURN) {
+        Err(error) if Bounds::IN_TURN.may_have_caused(&error) => {
+            work.outside(move || search.find(&bytes, Bounds::WHOLE)).await?
         }
-    }
-    Ok(None)
+        found => found,
+    };
+    found.map_err(|error: RecordError| reader.corrupt(batch.position, error.to_string()))
 }

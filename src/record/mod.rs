@@ -7,15 +7,18 @@
 //!
 //! Reading order: [`batch`] (the 61-byte header), [`records`] and [`raw`] (what is inside),
 //! [`compression`],
-//! [`builder`], [`validate`] (what a leader accepts from a producer).
+//! [`builder`], [`validate`] (what a leader accepts from a producer), [`search`] (by timestamp).
 
 pub mod batch;
+pub mod bounds;
 pub mod builder;
 pub mod compression;
 pub mod control;
 mod error;
 pub mod raw;
 pub mod records;
+pub mod search;
+mod skim;
 pub mod validate;
 mod varint;
 

@@ -16,7 +16,9 @@ use super::Shard;
 use super::message::{PartitionError, ProducePart};
 use super::partition::Partition;
 use super::produce::{Appended, ProduceTerms};
-use crate::record::validate::{BatchRules, Scratch, UNPACKED_IN_TURN_MAX, validate_batch};
+use crate::log::{LongWork, NoThread};
+use crate::record::bounds::UNPACKED_IN_TURN_MAX;
+use crate::record::validate::{BatchRules, Scratch, validate_batch};
 use crate::rt::offload::offload;
 use crate::rt::sync::{OneshotReceiver, OneshotSender, oneshot};
 use crate::rt::{task, time};
@@ -28,10 +30,26 @@ const TURN_BATCHES: usize = 128;
 /// top.
 const TURN_BYTES: usize = UNPACKED_IN_TURN_MAX;
 
-/// Validations that a shard has outside at a time; each takes memory for what its codec unpacks to.
+/// Batches that a shard has validated or searched outside at a time; each takes memory for what its codec
+/// unpacks to.
 pub(super) const LONG_VALIDATIONS_MAX: usize = 1;
 
 type Outcome = Result<Appended, PartitionError>;
+
+/// How a request searches batches: like an append, it leaves to a thread what takes longer than a turn.
+impl LongWork for Shard {
+    async fn pause(&self, _bytes: u64) {
+        task::yield_if_needed().await;
+    }
+
+    async fn outside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoThread> {
+        let _outside = self.long_validation.acquire(1).await;
+        offload(work).await.map_err(|error| NoThread { cause: error.to_string() })
+    }
+}
 
 /// What may still be done before other clients have their turn.
 #[derive(Debug)]

@@ -91,8 +91,8 @@ impl Shard {
                 return Ok(without_time(start, log.epoch_for_offset(start).unwrap_or(LeaderEpoch::UNKNOWN)));
             }
             LATEST_TIERED => return Ok(nothing),
-            MAX_TIMESTAMP => log.max_timestamp_offset(end).await,
-            timestamp => log.offset_for_timestamp(Timestamp(timestamp), end).await,
+            MAX_TIMESTAMP => log.max_timestamp_offset(end, &**self).await,
+            timestamp => log.offset_for_timestamp(Timestamp(timestamp), end, &**self).await,
         };
         let found = found.map_err(|error| self.read_error(&partition, Offset::UNKNOWN, error))?;
         Ok(found.map_or(nothing, |found| FoundOffset {
@@ -167,6 +167,10 @@ impl Shard {
             ReadError::Corrupt { .. } => {
                 tracing::error!(target: "log", tp = %partition.name, %error, "unreadable records");
                 PartitionError::Corrupt(error.to_string())
+            }
+            ReadError::NoThread(_) => {
+                tracing::error!(target: "log", tp = %partition.name, %error, "lookup failed");
+                PartitionError::Storage(error.to_string())
             }
             ReadError::Disk(_) | ReadError::Offline { .. } | ReadError::Replaced => {
                 tracing::error!(target: "log", tp = %partition.name, %error, "read failed");

@@ -77,7 +77,7 @@ pub struct Shard {
     /// Partitions of this shard's that have no log, and why.
     absent: RefCell<HashMap<PartitionId, Absence>>,
     validation_scratch: RefCell<Scratch>,
-    /// Appends whose validation takes long: one at a time on a thread of its own.
+    /// Batches whose validation or search takes long: one at a time on a thread of its own.
     long_validation: Semaphore,
     waiting: RefCell<HashMap<WatchToken, Rc<Notify>>>,
     asked: RefCell<HashMap<RequestId, OneshotSender<ShardReply>>>,

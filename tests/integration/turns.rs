@@ -135,3 +135,23 @@ fn a_request_of_a_hundred_megabytes_stalls_no_other_client() {
     assert!(longest < HEALTHY_MAX, "the healthy client waited for {longest:?}");
     assert_eq!(produced, vec![(0, 0); PARTITIONS]);
 }
+
+#[test]
+fn lookups_in_a_bomb_stall_no_other_client() {
+    let broker = Broker::start(1, &[]);
+    clients::create_topic(&broker.bootstrap(), "healthy", 1, &[]);
+    clients::create_topic(&broker.bootstrap(), "bombs", 1, &[]);
+    let mut wire = Wire::connect(broker.address());
+    let mut reply =
+        wire.request(wire::PRODUCE_V7, &produce_body("bombs", 1, &bomb(Codec::Gzip, 250_000_000)));
+    assert_eq!(read_produced(&mut reply), [(0, 0)]);
+    let (longest, found) = beside_a_healthy_client(broker.address(), || {
+        [1, 2].map(|timestamp| requests::list_offset(&mut wire, "bombs", 0, timestamp))
+    });
+    eprintln!("the healthy client waited for {longest:?} at the most");
+    for (error_code, timestamp, offset) in found {
+        assert_eq!((error_code, offset), (0, 0));
+        assert!(2 < timestamp, "the time of the record");
+    }
+    assert!(longest < HEALTHY_MAX, "the healthy client waited for {longest:?}");
+}

@@ -297,7 +297,10 @@ impl Model {
                 continue;
             }
             let timestamp = header.max_timestamp;
-            let hit = log.offset_for_timestamp(timestamp, end).await.map_err(|error| error.to_string())?;
+            let hit = log
+                .offset_for_timestamp(timestamp, end, &async |_: u64| ())
+                .await
+                .map_err(|error| error.to_string())?;
             let due = found.iter().find(|(_, header)| timestamp <= header.max_timestamp);
             let due = due.expect("at least the one drawn").1;
             if !hit.is_some_and(|hit| due.base_offset <= hit.offset && hit.offset <= due.last_offset()) {

@@ -488,7 +488,7 @@ fn readers_go_on_while_segments_are_swapped() {
                 {
                     assert_eq!(all[&record.offset.0].0, record.key.unwrap(), "seed {seed}");
                 }
-                let by_time = log.offset_for_timestamp(NOW, end).await.unwrap().unwrap();
+                let by_time = log.offset_for_timestamp(NOW, end, &async |_: u64| ()).await.unwrap().unwrap();
                 assert!(by_time.offset < end);
                 reads.set(reads.get() + 1);
                 yield_turns(1).await;

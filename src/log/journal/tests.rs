@@ -106,7 +106,7 @@ async fn assert_readable(log: &TestLog, end: i64) {
         assert!(before < next, "a read makes progress");
     }
     // All have the same timestamp.
-    let newest = log.max_timestamp_offset(log.written_end_offset()).await.unwrap();
+    let newest = log.max_timestamp_offset(log.written_end_offset(), &async |_: u64| ()).await.unwrap();
     assert_eq!(newest.map(|newest| newest.offset), (0 < end).then_some(Offset::ZERO));
 }
 

@@ -54,9 +54,9 @@ fn check_whole(log: &Log<MemoryDisk>) {
     assert!(log.synced_end_offset() < end && log.needs_checkpoint());
     assert_eq!(block_on(log.flush(WriteSync::Data)).unwrap().synced_end_offset, end);
     assert_eq!(read_all(log, Offset::ZERO, 3_000), expected(BATCHES));
-    let first = block_on(log.offset_for_timestamp(NOW, end)).unwrap().unwrap();
+    let first = block_on(log.offset_for_timestamp(NOW, end, &async |_: u64| ())).unwrap().unwrap();
     assert_eq!((first.offset, first.timestamp), (Offset::ZERO, NOW));
-    let newest = block_on(log.max_timestamp_offset(end)).unwrap().unwrap();
+    let newest = block_on(log.max_timestamp_offset(end, &async |_: u64| ())).unwrap().unwrap();
     assert_eq!(newest.timestamp, Timestamp(NOW.0 + 1));
     for number in BATCHES - 5..BATCHES {
         assert!(append(log, &batch(2, 500, idempotent(2 * number))).unwrap().duplicate);

@@ -9,7 +9,6 @@
 //! through the window of a [`Scratch`] that its caller keeps.
 
 mod error;
-mod skim;
 #[cfg(test)]
 mod tests;
 
@@ -19,22 +18,14 @@ use crate::types::{Offset, Timestamp};
 
 use super::RecordError;
 use super::batch::{self, BatchHeader, Batches, HEADER_LEN, TimestampType};
+use super::bounds::Bounds;
 use super::builder::{BatchBuilder, BatchFields};
-use super::compression::{Codec, DECOMPRESSED_BYTES_MAX, Decompressor};
+use super::compression::{Codec, Decompressor};
 use super::records::{HeaderRef, Record, RecordIter};
+use super::skim::{RecordShape, SkimError, SliceSource, Source, WINDOW_BYTES, WindowSource, skim_record};
 use error::RecordFaults;
-use skim::{RecordShape, SkimError, SliceSource, Source, WindowSource, skim_record};
 
 pub use error::{InvalidBatch, RECORD_ERRORS_MAX, RecordFault};
-
-/// How much of compressed records is unpacked at a time.
-const WINDOW_BYTES: usize = 64 * 1024;
-
-/// What [`validate_batch_in_turn`] unpacks: 1 ms of zstd's time, 6 ms of gzip's.
-pub const UNPACKED_IN_TURN_MAX: usize = 2 * 1024 * 1024;
-
-/// What [`validate_batch_in_turn`] packs anew, which takes thirty times as long as unpacking.
-const REPACKED_IN_TURN_MAX: usize = UNPACKED_IN_TURN_MAX / 32;
 
 /// What a topic asks of the batches it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +151,7 @@ pub fn validate_batch(
     now: Timestamp,
     scratch: &mut Scratch,
 ) -> Result<Validated, InvalidBatch> {
-    let whole = Bounds { unpacked_max: DECOMPRESSED_BYTES_MAX, repacked_max: usize::MAX };
-    let validated = validate_within(whole, records, rules, now, scratch)?;
+    let validated = validate_within(Bounds::WHOLE, records, rules, now, scratch)?;
     Ok(validated.expect("the whole work is within its bounds"))
 }
 
@@ -176,29 +166,7 @@ pub fn validate_batch_in_turn(
     now: Timestamp,
     scratch: &mut Scratch,
 ) -> Result<Option<Validated>, InvalidBatch> {
-    let in_turn = Bounds { unpacked_max: UNPACKED_IN_TURN_MAX, repacked_max: REPACKED_IN_TURN_MAX };
-    validate_within(in_turn, records, rules, now, scratch)
-}
-
-/// How much work there may be.
-#[derive(Debug, Clone, Copy)]
-struct Bounds {
-    unpacked_max: usize,
-    repacked_max: usize,
-}
-
-impl Bounds {
-    /// Whether an error may come of these bounds, and not of the batch. A codec may say in words of its own
-    /// that there is too much.
-    fn may_have_caused(self, error: &InvalidBatch) -> bool {
-        let of_unpacking = matches!(
-            error,
-            InvalidBatch::Malformed(
-                RecordError::DecompressedTooLarge { .. } | RecordError::Compression { .. }
-            )
-        );
-        of_unpacking && self.unpacked_max < DECOMPRESSED_BYTES_MAX
-    }
+    validate_within(Bounds::IN_TURN, records, rules, now, scratch)
 }
 
 /// `None` when the bounds do not suffice.
@@ -232,7 +200,7 @@ fn validate_within(
     let checked = check_header(&header).and_then(|()| check_records(records, codec, check, bounds, scratch));
     let walked = match checked {
         Ok(walked) => walked,
-        Err(error) if bounds.may_have_caused(&error) => return Ok(None),
+        Err(InvalidBatch::Malformed(error)) if bounds.may_have_caused(&error) => return Ok(None),
         Err(_) if !is_crc_checked && !batch::crc_matches(records) => {
             return Err(crc_mismatch(records, &header));
         }
@@ -312,10 +280,7 @@ fn check_records(
 fn walk(source: &mut impl Source, mut check: RecordCheck<'_>) -> Result<Walked, InvalidBatch> {
     let expected = check.header.record_count;
     for index in 0..expected {
-        let shape = skim_record(source).map_err(|error| match error {
-            SkimError::Malformed(what) => RecordError::MalformedRecord { index: index as usize, what },
-            SkimError::Unpack(error) => error,
-        })?;
+        let shape = skim_record(source).map_err(|error| error.of_record(index))?;
         check.record(index, shape)?;
     }
     let is_at_end = source.is_at_end().map_err(|error| match error {

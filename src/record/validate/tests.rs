@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use super::*;
+use crate::record::bounds::UNPACKED_IN_TURN_MAX;
+use crate::record::compression::DECOMPRESSED_BYTES_MAX;
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);

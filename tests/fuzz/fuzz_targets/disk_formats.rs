@@ -131,9 +131,9 @@ async fn use_log(disk: &MemoryDisk) -> Result<Offset, LogError> {
         from = last.1.next_offset();
     }
     for time in [0, 1_700_000_000_000, i64::MAX] {
-        let _ = log.offset_for_timestamp(Timestamp(time), end).await;
+        let _ = log.offset_for_timestamp(Timestamp(time), end, &async |_: u64| ()).await;
     }
-    let _ = log.max_timestamp_offset(end).await;
+    let _ = log.max_timestamp_offset(end, &async |_: u64| ()).await;
     let _ = log.verify(async |_| {}).await;
     if let Some(latest) = log.latest_epoch() {
         log.end_offset_for_epoch(latest);

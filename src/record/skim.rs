@@ -1,10 +1,10 @@
-//! Reading of a record only what the rules ask for, without building it.
+//! Reading of a record only what rules and lookups ask for, without building it.
 
 use crate::record::RecordError;
 use crate::record::compression::Decompressor;
 use crate::record::varint::{VARLONG_LEN_MAX, read_varint, read_varlong};
 
-/// What the rules ask of one record.
+/// What is asked of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordShape {
     pub(super) timestamp_delta: i64,
@@ -21,8 +21,21 @@ pub(super) enum SkimError {
     Unpack(RecordError),
 }
 
+/// How much of compressed records is unpacked at a time.
+pub(super) const WINDOW_BYTES: usize = 64 * 1024;
+
 const CUT: SkimError = SkimError::Malformed("its bytes end early");
 const BAD_INTEGER: SkimError = SkimError::Malformed("a variable-length integer is broken");
+
+impl SkimError {
+    /// The error of the record with this index.
+    pub(super) fn of_record(self, index: i32) -> RecordError {
+        match self {
+            Self::Malformed(what) => RecordError::MalformedRecord { index: index as usize, what },
+            Self::Unpack(error) => error,
+        }
+    }
+}
 
 /// Record bytes, one behind the other.
 pub(super) trait Source {
