@@ -620,8 +620,8 @@ impl<D: Disk> Log<D> {
         super::compaction::cleanable(&self.core, checkpoint, upto, now).await
     }
 
-    /// Cleans what [`Log::cleanable`] said. What is below the report's end is clean, durably. `pace` is
-    /// called after each batch with the bytes that were read and written, to yield and to hold the work back.
+    /// Cleans what [`Log::cleanable`] said. What is below the report's end is clean, durably. Pauses after
+    /// each batch, for the bytes that were read and written.
     ///
     /// # Errors
     /// The log is as before, or cleaned up to some segment. Only a failed swap takes it offline.
@@ -630,9 +630,9 @@ impl<D: Disk> Log<D> {
         cleanable: Cleanable,
         limits: CleanerLimits,
         now: Timestamp,
-        pace: impl AsyncFn(u64),
+        work: impl LongWork,
     ) -> Result<CleanReport, CleanError> {
-        super::compaction::clean(&self.core, cleanable, limits, now, pace).await
+        super::compaction::clean(&self.core, cleanable, limits, now, work).await
     }
 
     /// Whether a cleaning or a deletion of old segments is under way.

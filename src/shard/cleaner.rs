@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::partition::Partition;
-use crate::log::{CleanError, CleanReport, Cleanable, CleanerLimits, LogError};
+use crate::log::{CleanError, CleanReport, Cleanable, CleanerLimits, Log, LogError, LongWork, NoThread};
+use crate::rt::file::DirectDisk;
+use crate::rt::offload::offload;
 use crate::rt::{task, time};
 
 /// The longest nap between two looks at whether the shard is closing.
@@ -46,6 +48,26 @@ impl Throttle {
             }
             time::sleep(ahead.min(NAP_MAX)).await;
         }
+    }
+}
+
+/// How a cleaning, of which there is one at a time, leaves its core to others.
+struct CleaningWork<'a> {
+    throttle: &'a Throttle,
+    log: &'a Log<DirectDisk>,
+}
+
+impl LongWork for CleaningWork<'_> {
+    async fn pause(&self, bytes: u64) {
+        self.throttle.account(bytes, || self.log.is_maintenance_aborted()).await;
+        task::yield_if_needed().await;
+    }
+
+    async fn outside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoThread> {
+        offload(work).await.map_err(|error| NoThread { cause: error.to_string() })
     }
 }
 
@@ -129,11 +151,8 @@ impl Shard {
         let limits =
             CleanerLimits { map_bytes: config.dedupe_buffer_bytes / shards, load_factor: config.load_factor };
         let throttle = Throttle::new(config.io_bytes_per_second_max / shards as f64);
-        let pace = async |bytes| {
-            throttle.account(bytes, || partition.log.is_maintenance_aborted()).await;
-            task::yield_if_needed().await;
-        };
-        let cleaned = partition.log.clean(cleanable, limits, time::wall_clock(), pace).await;
+        let work = CleaningWork { throttle: &throttle, log: &partition.log };
+        let cleaned = partition.log.clean(cleanable, limits, time::wall_clock(), work).await;
         let noted = match &cleaned {
             Ok(report) => partition.dir.dir.set_cleaned_end(&partition.name, report.end_offset).await,
             Err(_) => Ok(()),
@@ -158,6 +177,9 @@ impl Shard {
                     partition.fail(&cause);
                     self.wake_watchers(partition);
                 }
+            }
+            Err(error @ CleanError::NoThread(_)) => {
+                tracing::error!(target: "log", tp = %partition.name, %error, "compaction failed");
             }
             Err(error @ CleanError::MapTooSmall { .. }) => {
                 tracing::error!(target: "log", tp = %partition.name, %error, "compaction does not get on");

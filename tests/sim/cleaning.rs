@@ -44,7 +44,7 @@ impl Cleaner {
         let map_bytes = [8 * 24, 64 * 24, 1 << 16][self.prng.below(3) as usize];
         let limits = CleanerLimits { map_bytes, load_factor: 0.9 };
         let is_paced = self.prng.chance(1, 2);
-        let pace = async |_| {
+        let pace = async |_: u64| {
             if is_paced {
                 yield_turns(1).await
             }

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::log::error::{LogError, ReadError};
 use crate::log::log::{Core, MaintenanceGuard};
+use crate::log::long_work::{LongWork, NoThread};
 use crate::log::producer_state::read_marker;
 use crate::log::recovery::scanner::{CrcFrom, Scanner, Step};
 use crate::log::segment::{ClosedSegment, FileKind, file_path};
@@ -16,6 +18,7 @@ use crate::log::time_lookup::load_max_timestamp;
 use crate::log::txn_index::{AbortedTxn, decode_entries};
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, HEADER_LEN};
+use crate::record::bounds::Bounds;
 use crate::record::raw::RawRecords;
 use crate::types::{Offset, Timestamp};
 
@@ -55,6 +58,9 @@ pub enum CleanError {
         /// What the map could take.
         map_bytes: usize,
     },
+    /// A batch takes longer than a turn, and there is nobody else to go over it.
+    #[error(transparent)]
+    NoThread(#[from] NoThread),
     /// The log cannot be read, or the new segments cannot be written.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -155,24 +161,24 @@ async fn has_older<D: Disk>(
     Ok(false)
 }
 
-/// Cleans what `cleanable` says, as of `now`. `pace` is called after every batch with the bytes that were
-/// read or written: it yields, and holds the cleaning back.
-pub(in crate::log) async fn clean<D: Disk, P: AsyncFn(u64)>(
+/// Cleans what `cleanable` says, as of `now`. Pauses after every batch, for the bytes that were read or
+/// written.
+pub(in crate::log) async fn clean<D: Disk, W: LongWork>(
     core: &Core<D>,
     cleanable: Cleanable,
     limits: CleanerLimits,
     now: Timestamp,
-    pace: P,
+    work: W,
 ) -> Result<CleanReport, CleanError> {
     let Some(_guard) = MaintenanceGuard::begin(core) else { return Err(CleanError::Stopped) };
     let end = cleanable.first_uncleanable_offset;
-    let cleaning = Cleaning { core, cleanable, limits, now, pace };
+    let cleaning = Cleaning { core, cleanable, limits, now, work };
     cleaning.check()?;
     // Beside a `.cleaned` file of an earlier failure, a start would take a swap back that has removed the
     // old.
     take_back(core).await.map_err(LogError::from)?;
     let mut report = CleanReport::default();
-    let map = cleaning.build_map(&mut report).await?;
+    let map = Arc::new(cleaning.build_map(&mut report).await?);
     report.end_offset = (map.latest_offset() + 1).min(end);
     if report.end_offset <= cleanable.first_dirty_offset {
         let offset = cleanable.first_dirty_offset;
@@ -193,15 +199,15 @@ pub(in crate::log) async fn clean<D: Disk, P: AsyncFn(u64)>(
 }
 
 /// A cleaning under way.
-struct Cleaning<'a, D: Disk, P> {
+struct Cleaning<'a, D: Disk, W> {
     core: &'a Core<D>,
     cleanable: Cleanable,
     limits: CleanerLimits,
     now: Timestamp,
-    pace: P,
+    work: W,
 }
 
-impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
+impl<D: Disk, W: LongWork> Cleaning<'_, D, W> {
     /// Fails when the cleaning has to end, or must not touch the log.
     fn check(&self) -> Result<(), CleanError> {
         if self.core.is_maintenance_aborted() {
@@ -222,7 +228,7 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
     }
 
     async fn pace(&self, bytes: u64) -> Result<(), CleanError> {
-        (self.pace)(bytes).await;
+        self.work.pause(bytes).await;
         self.check()
     }
 
@@ -279,7 +285,11 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
                 continue;
             }
             if is_data {
-                let fits = map_batch(&batch, &header, start, map, &mut unpacked);
+                let in_turn = map_batch(&batch, &header, start, map, Bounds::IN_TURN, &mut unpacked);
+                let fits = match in_turn.transpose() {
+                    Some(fits) => fits,
+                    None => self.map_outside(batch, header, map).await?,
+                };
                 if !fits.map_err(|error| walk.broken(error))? {
                     return Ok(false);
                 }
@@ -289,11 +299,29 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
         Ok(true)
     }
 
+    /// Adds a batch to the map that takes longer than a turn. The map goes there and comes back.
+    async fn map_outside(
+        &self,
+        batch: Bytes,
+        header: BatchHeader,
+        map: &mut OffsetMap,
+    ) -> Result<Result<bool, RecordError>, NoThread> {
+        let start = self.cleanable.first_dirty_offset;
+        let mut sent = std::mem::take(map);
+        let add = move || {
+            let fits = map_batch(&batch, &header, start, &mut sent, Bounds::WHOLE, &mut Vec::new());
+            (sent, fits)
+        };
+        let (returned, fits) = self.work.outside(add).await?;
+        *map = returned;
+        Ok(fits.map(|fits| fits.expect("the whole work is within its bounds")))
+    }
+
     /// Writes the group anew as one segment and swaps it in (`cleanSegments`).
     async fn clean_group(
         &self,
         group: &[Rc<ClosedSegment>],
-        map: &OffsetMap,
+        map: &Arc<OffsetMap>,
         transactions: &mut TransactionTracker,
         report: &mut CleanReport,
     ) -> Result<(), CleanError> {
@@ -314,7 +342,7 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
     async fn write_group(
         &self,
         group: &[Rc<ClosedSegment>],
-        map: &OffsetMap,
+        map: &Arc<OffsetMap>,
         transactions: &mut TransactionTracker,
         report: &mut CleanReport,
     ) -> Result<CleanedSegment<D>, CleanError> {
@@ -342,12 +370,12 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
         &self,
         segment: &ClosedSegment,
         writer: &mut CleanedWriter<'_, D>,
-        map: &OffsetMap,
+        map: &Arc<OffsetMap>,
         transactions: &mut TransactionTracker,
     ) -> Result<(), CleanError> {
         let delete_retention_ms = self.core.state.borrow().config.delete_retention_ms;
         let end_offset = self.cleanable.first_uncleanable_offset;
-        let round = Round { map, now: self.now, delete_retention_ms, end_offset };
+        let round = Round { map: Arc::clone(map), now: self.now, delete_retention_ms, end_offset };
         let source = SourceFile::open(self.core, segment).await?;
         let mut walk = BatchWalk::new(&source, segment);
         let mut unpacked = Vec::new();
@@ -358,7 +386,11 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
             };
             let is_last_of_producer = self.core.state.borrow().producers.is_last_of(&header);
             let context = BatchContext { may_discard, is_last_of_producer };
-            let filtered = filter_batch(&batch, &header, &round, context, &mut unpacked);
+            let in_turn = filter_batch(&batch, &header, &round, context, Bounds::IN_TURN, &mut unpacked);
+            let filtered = match in_turn.transpose() {
+                Some(filtered) => filtered,
+                None => self.filter_outside(batch.clone(), header, round.clone(), context).await?,
+            };
             let written = match filtered.map_err(|error| walk.broken(error))? {
                 Filtered::Dropped => 0,
                 Filtered::AsIs => {
@@ -375,25 +407,40 @@ impl<D: Disk, P: AsyncFn(u64)> Cleaning<'_, D, P> {
         }
         Ok(())
     }
+
+    /// Decides about a batch that takes longer than a turn.
+    async fn filter_outside(
+        &self,
+        batch: Bytes,
+        header: BatchHeader,
+        round: Round,
+        context: BatchContext,
+    ) -> Result<Result<Filtered, RecordError>, NoThread> {
+        let filter = move || filter_batch(&batch, &header, &round, context, Bounds::WHOLE, &mut Vec::new());
+        let filtered = self.work.outside(filter).await?;
+        Ok(filtered.map(|filtered| filtered.expect("the whole work is within its bounds")))
+    }
 }
 
-/// Notes the keys of one batch; false when the map is full.
+/// Notes the keys of one batch; false when the map is full, `None` when `bounds` do not suffice.
 fn map_batch(
     batch: &[u8],
     header: &BatchHeader,
     start: Offset,
     map: &mut OffsetMap,
+    bounds: Bounds,
     unpacked: &mut Vec<u8>,
-) -> Result<bool, RecordError> {
-    for record in RawRecords::new(unpack(batch, header, unpacked)?, header.record_count) {
+) -> Result<Option<bool>, RecordError> {
+    let Some(body) = unpack(batch, header, bounds, unpacked)? else { return Ok(None) };
+    for record in RawRecords::new(body, header.record_count) {
         let record = record?;
         let offset = header.base_offset + i64::from(record.offset_delta);
         let Some(key) = record.key.filter(|_| start <= offset) else { continue };
         if !map.put(key, offset) {
-            return Ok(false);
+            return Ok(Some(false));
         }
     }
-    Ok(true)
+    Ok(Some(true))
 }
 
 fn control_of(header: &BatchHeader, batch: &Bytes) -> Control {

@@ -4,21 +4,24 @@
 //! whatever is left of its records: an offset is never given another record, and the last sequence number of
 //! a producer follows from the last offset of its last batch.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, HEADER_LEN, TimestampType};
+use crate::record::bounds::Bounds;
 use crate::record::builder::{BatchBuilder, BatchFields};
-use crate::record::compression::{self, Codec, DECOMPRESSED_BYTES_MAX};
+use crate::record::compression::{self, Codec};
 use crate::record::raw::{RawRecord, RawRecords};
 use crate::types::{Offset, Timestamp};
 
 use super::offset_map::OffsetMap;
 
 /// What holds for all batches of one cleaning.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Round<'a> {
-    pub(super) map: &'a OffsetMap,
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    pub(super) map: Arc<OffsetMap>,
     pub(super) now: Timestamp,
     /// `delete.retention.ms`
     pub(super) delete_retention_ms: i64,
@@ -46,53 +49,61 @@ pub(super) enum Filtered {
     Rewritten(Bytes, usize),
 }
 
-/// Decides about one batch, whose CRC was checked. `unpacked` is memory to reuse.
+/// Decides about one batch, whose CRC was checked; `None` when `bounds` do not suffice. `unpacked` is memory
+/// to reuse.
 pub(super) fn filter_batch(
-    batch: &Bytes,
+    batch: &[u8],
     header: &BatchHeader,
-    round: &Round<'_>,
+    round: &Round,
     context: BatchContext,
+    bounds: Bounds,
     unpacked: &mut Vec<u8>,
-) -> Result<Filtered, RecordError> {
+) -> Result<Option<Filtered>, RecordError> {
     let horizon_passed = header.delete_horizon().is_some_and(|horizon| horizon <= round.now);
     let discards_records = context.may_discard && (!header.attributes.is_control() || horizon_passed);
     // The last batch of a round stays, however empty: where the log goes on is not to be lost.
     let stays_empty = header.producer_id.is_some() && context.is_last_of_producer
         || header.next_offset() == round.end_offset;
     if discards_records {
-        return Ok(if stays_empty { emptied(header) } else { Filtered::Dropped });
+        return Ok(Some(if stays_empty { emptied(header) } else { Filtered::Dropped }));
     }
-    let body = unpack(batch, header, unpacked)?;
+    let Some(body) = unpack(batch, header, bounds, unpacked)? else { return Ok(None) };
     let found = survey(body, header, round)?;
     if found.retained == 0 {
-        return Ok(if stays_empty { emptied(header) } else { Filtered::Dropped });
+        return Ok(Some(if stays_empty { emptied(header) } else { Filtered::Dropped }));
     }
     let is_emptied_marker = context.may_discard && header.attributes.is_control();
     let needs_horizon = (found.has_tombstones || is_emptied_marker) && header.delete_horizon().is_none();
     if found.retained == found.total && !needs_horizon {
-        return Ok(Filtered::AsIs);
+        return Ok(Some(Filtered::AsIs));
+    }
+    if header.attributes.compression()? != Codec::None && bounds.repacked_max < body.len() {
+        return Ok(None);
     }
     let horizon = match needs_horizon {
         true => Some(round.now.saturating_add_ms(round.delete_retention_ms)),
         false => header.delete_horizon(),
     };
-    Ok(Filtered::Rewritten(rewrite(body, header, round, horizon)?, found.retained))
+    Ok(Some(Filtered::Rewritten(rewrite(body, header, round, horizon)?, found.retained)))
 }
 
-/// The unpacked records of a batch.
+/// The unpacked records of a batch; `None` when `bounds` do not suffice.
 pub(super) fn unpack<'a>(
     batch: &'a [u8],
     header: &BatchHeader,
+    bounds: Bounds,
     unpacked: &'a mut Vec<u8>,
-) -> Result<&'a [u8], RecordError> {
+) -> Result<Option<&'a [u8]>, RecordError> {
     let packed = &batch[HEADER_LEN..];
-    match header.attributes.compression()? {
-        Codec::None => Ok(packed),
-        codec => {
-            unpacked.clear();
-            compression::decompress(codec, packed, DECOMPRESSED_BYTES_MAX, unpacked)?;
-            Ok(unpacked)
-        }
+    let codec = header.attributes.compression()?;
+    if codec == Codec::None {
+        return Ok(Some(packed));
+    }
+    unpacked.clear();
+    match compression::decompress(codec, packed, bounds.unpacked_max, unpacked) {
+        Ok(()) => Ok(Some(unpacked)),
+        Err(error) if bounds.may_have_caused(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -105,7 +116,7 @@ struct Survey {
     has_tombstones: bool,
 }
 
-fn survey(body: &[u8], header: &BatchHeader, round: &Round<'_>) -> Result<Survey, RecordError> {
+fn survey(body: &[u8], header: &BatchHeader, round: &Round) -> Result<Survey, RecordError> {
     let mut found = Survey::default();
     let mut previous = -1;
     for record in RawRecords::new(body, header.record_count) {
@@ -125,7 +136,7 @@ fn survey(body: &[u8], header: &BatchHeader, round: &Round<'_>) -> Result<Survey
 }
 
 /// `Cleaner.shouldRetainRecord`
-fn is_retained(record: &RawRecord<'_>, header: &BatchHeader, round: &Round<'_>) -> bool {
+fn is_retained(record: &RawRecord<'_>, header: &BatchHeader, round: &Round) -> bool {
     if header.attributes.is_control() {
         return true;
     }
@@ -143,7 +154,7 @@ fn is_retained(record: &RawRecord<'_>, header: &BatchHeader, round: &Round<'_>) 
 fn rewrite(
     body: &[u8],
     header: &BatchHeader,
-    round: &Round<'_>,
+    round: &Round,
     horizon: Option<Timestamp>,
 ) -> Result<Bytes, RecordError> {
     let mut builder = BatchBuilder::new(BatchFields {

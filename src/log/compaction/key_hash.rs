@@ -8,7 +8,7 @@
 //! The algorithm is that of Aumasson and Bernstein's reference implementation.
 
 /// Hashes keys under one secret.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct KeyHasher {
     secret: [u64; 2],
 }

@@ -13,8 +13,8 @@ pub(super) const ENTRY_BYTES: usize = 24;
 /// The fewest slots of a table: below, its size is not worth a thought.
 const SLOTS_MIN: usize = 64;
 
-/// See the module. Kafka's map counts as full at its load factor; so does this one.
-#[derive(Debug)]
+/// See the module. Kafka's map counts as full at its load factor; so does this one. The default has no room.
+#[derive(Debug, Default)]
 pub(super) struct OffsetMap {
     hasher: KeyHasher,
     /// Hash, hash, offset plus one: zeros are an empty slot, and fresh memory is zeros without being

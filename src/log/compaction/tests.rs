@@ -13,7 +13,7 @@ use crate::disk::memory::{Crash, FaultPlan, MemoryDisk, block_on, yield_turns};
 use crate::disk::{Disk, WriteSync};
 use crate::log::{
     AppendContext, AppendOrigin, BatchToAppend, CleanError, CleanReport, CleanerLimits, CleanupPolicy,
-    EnvConfig, Log, LogConfig, LogEnv, OpenWith, RecoveryReport,
+    EnvConfig, Log, LogConfig, LogEnv, LongWork, NoThread, OpenWith, RecoveryReport,
 };
 use crate::record::batch::{BatchHeader, Batches, crc_matches};
 use crate::record::builder::{BatchBuilder, BatchFields};
@@ -88,7 +88,7 @@ fn roll(log: &Log<MemoryDisk>) {
 async fn try_clean(log: &Log<MemoryDisk>, from: Offset, now: Timestamp) -> Result<CleanReport, CleanError> {
     let cleanable = log.cleanable(Some(from), log.written_end_offset(), now).await?;
     let cleanable = cleanable.expect("there are closed segments");
-    log.clean(cleanable, LIMITS, now, async |_| ()).await
+    log.clean(cleanable, LIMITS, now, async |_: u64| ()).await
 }
 
 fn clean(log: &Log<MemoryDisk>, from: Offset, now: Timestamp) -> CleanReport {
@@ -305,7 +305,7 @@ fn a_small_map_takes_more_rounds_to_the_same_end() {
     while from < end {
         let cleanable = block_on(log.cleanable(Some(from), end, NOW)).unwrap().unwrap();
         let limits = CleanerLimits { map_bytes: 24 * 60, load_factor: 0.9 };
-        let report = block_on(log.clean(cleanable, limits, Timestamp(0), async |_| ())).unwrap();
+        let report = block_on(log.clean(cleanable, limits, Timestamp(0), async |_: u64| ())).unwrap();
         assert!(report.keys <= 54 && from < report.end_offset);
         (from, rounds) = (report.end_offset, rounds + 1);
     }
@@ -318,7 +318,7 @@ fn a_small_map_takes_more_rounds_to_the_same_end() {
     append(&log, &batch(&[key_value("x", None), key_value("y", None)], BatchFields::default()));
     roll(&log);
     let cleanable = block_on(log.cleanable(Some(end), end + 2, NOW)).unwrap().unwrap();
-    let stuck = block_on(log.clean(cleanable, tiny, NOW, async |_| ()));
+    let stuck = block_on(log.clean(cleanable, tiny, NOW, async |_: u64| ()));
     assert!(matches!(stuck, Err(CleanError::MapTooSmall { offset, .. }) if offset == end), "{stuck:?}");
 }
 
@@ -450,6 +450,48 @@ fn a_full_disk_leaves_the_log_online_and_as_it_was() {
     assert!(report.bytes_after < report.bytes_before);
 }
 
+/// Counts what is done outside.
+#[derive(Default)]
+struct CountedWork(Cell<usize>);
+
+impl LongWork for &CountedWork {
+    async fn pause(&self, _bytes: u64) {}
+
+    async fn outside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoThread> {
+        self.0.set(self.0.get() + 1);
+        Ok(work())
+    }
+}
+
+#[test]
+fn batches_that_take_long_are_gone_over_outside() {
+    let disk = MemoryDisk::new(1, FaultPlan::default());
+    let log = create(&disk);
+    let packed = |keys: [&str; 2], value_bytes| {
+        let records = keys.map(|key| (key.as_bytes().to_vec(), Some(vec![0; value_bytes])));
+        batch(&records, BatchFields { codec: Codec::Zstd, ..BatchFields::default() })
+    };
+    append(&log, &packed(["a", "b"], 3 << 20));
+    append(&log, &packed(["c", "d"], 100 << 10));
+    append(&log, &packed(["e", "f"], 1 << 10));
+    append(&log, &packed(["a", "c"], 1));
+    append(&log, &packed(["e", "g"], 1));
+    flush(&log);
+    roll(&log);
+    let cleanable = block_on(log.cleanable(None, log.written_end_offset(), NOW)).unwrap().unwrap();
+    let work = CountedWork::default();
+    let report = block_on(log.clean(cleanable, LIMITS, NOW, &work)).unwrap();
+    assert_eq!(report.keys, 7);
+    assert_eq!(work.0.get(), 3, "the first one twice, the second one to be packed anew");
+    let (seen, _) = read_all(&log, 1 << 20);
+    let found: Vec<_> = seen.iter().map(|(offset, (key, _))| (*offset, key[0] as char)).collect();
+    assert_eq!(found, [(1, 'b'), (3, 'd'), (5, 'f'), (6, 'a'), (7, 'c'), (8, 'e'), (9, 'g')]);
+    assert!(seen[&1].1.as_ref().is_some_and(|value| value.len() == 3 << 20));
+}
+
 #[test]
 fn broken_bytes_are_left_alone() {
     let (disk, log, all) = dirty_log(2);
@@ -516,7 +558,7 @@ fn a_cleaning_ends_when_it_is_told_to() {
     let (disk, log, all) = dirty_log(1);
     let cleanable = block_on(log.cleanable(None, log.written_end_offset(), NOW)).unwrap().unwrap();
     let batches = Cell::new(0);
-    let stopped = block_on(log.clean(cleanable, LIMITS, NOW, async |_| {
+    let stopped = block_on(log.clean(cleanable, LIMITS, NOW, async |_: u64| {
         batches.set(batches.get() + 1);
         if batches.get() == 40 {
             assert!(log.is_under_maintenance());
