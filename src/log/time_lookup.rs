@@ -10,7 +10,7 @@ use crate::record::search::{FoundRecord, RecordSearch};
 use crate::types::{Offset, Timestamp};
 
 use super::error::ReadError;
-use super::index::{Floor, TimeEntry, entry_at};
+use super::index::{Floor, IndexEntry, TimeEntry, entry_at};
 use super::log::Core;
 use super::long_work::LongWork;
 use super::read::{FoundBatch, TimestampOffset, find_batch};
@@ -87,26 +87,24 @@ fn candidates<D: Disk>(core: &Core<D>) -> Vec<Candidate> {
     state.closed.iter().cloned().map(Candidate::Closed).chain([open]).collect()
 }
 
-/// The highest timestamp of a segment: a closed one has it as the last entry of its time index.
 async fn max_timestamp<D: Disk>(core: &Core<D>, candidate: &Candidate) -> Result<MaxTimestamp, ReadError> {
-    let segment = match candidate {
-        Candidate::Open(_, max) => return Ok(*max),
-        Candidate::Closed(segment) => segment,
-    };
-    match segment.max_timestamp.get() {
-        Some(max) => Ok(max),
-        None => load_max_timestamp(core, segment).await,
+    match candidate {
+        Candidate::Open(_, max) => Ok(*max),
+        Candidate::Closed(segment) => load_max_timestamp(core, segment).await,
     }
 }
 
-/// Reads the highest timestamp of a closed segment and keeps it.
+/// The highest timestamp of a closed segment: the last entry of its time index, kept once it was read.
 pub(super) async fn load_max_timestamp<D: Disk>(
     core: &Core<D>,
     segment: &ClosedSegment,
 ) -> Result<MaxTimestamp, ReadError> {
+    if let Some(max) = segment.max_timestamp.get() {
+        return Ok(max);
+    }
     let bytes = SegmentReader::new(core, segment.view).index_bytes(FileKind::TimeIndex).await?;
     let base_offset = segment.view.base_offset;
-    let max = match (bytes.len() / 12).checked_sub(1) {
+    let max = match (bytes.len() / TimeEntry::LEN).checked_sub(1) {
         None => MaxTimestamp { timestamp: Timestamp::NONE, offset: base_offset },
         Some(last) => {
             let entry: TimeEntry = entry_at(&bytes, last);

@@ -133,10 +133,7 @@ async fn first_younger<D: Disk>(
     timestamp: Timestamp,
 ) -> Result<Option<Offset>, LogError> {
     for segment in segments {
-        let max = match segment.max_timestamp.get() {
-            Some(max) => max,
-            None => load_max_timestamp(core, segment).await.map_err(ReadError::into_log_error)?,
-        };
+        let max = load_max_timestamp(core, segment).await.map_err(ReadError::into_log_error)?;
         if timestamp < max.timestamp {
             return Ok(Some(segment.view.base_offset));
         }
