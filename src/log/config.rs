@@ -62,8 +62,6 @@ pub struct LogConfig {
     pub max_compaction_lag_ms: i64,
     /// `min.cleanable.dirty.ratio`: the part of the bytes, 0 to 1, that makes a cleaning due.
     pub min_cleanable_dirty_ratio: f64,
-    /// `preallocate`. Accepted for compatibility: segments grow as they are written.
-    pub preallocate: bool,
     /// `compression.type`
     pub compression: TargetCompression,
     /// `producer.id.expiration.ms`: idle producers are forgotten after this.
@@ -107,7 +105,6 @@ impl Default for LogConfig {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
-            preallocate: false,
             compression: TargetCompression::Producer,
             producer_id_expiration_ms: DAY_MS,
             durability: AcksDurability::Synced,

@@ -45,7 +45,6 @@ fn log_config(topic: &TopicConfig, producer_id_expiration: Duration) -> LogConfi
         min_compaction_lag_ms: topic.min_compaction_lag_ms,
         max_compaction_lag_ms: topic.max_compaction_lag_ms,
         min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
-        preallocate: topic.preallocate,
         compression: target_compression(topic.compression_type),
         producer_id_expiration_ms: i64::try_from(producer_id_expiration.as_millis()).unwrap_or(i64::MAX),
         durability: match topic.acks_durability {

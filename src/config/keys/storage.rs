@@ -120,7 +120,7 @@ keys! {
     /// How often log start offsets are written.
     "log.flush.start.offset.checkpoint.interval.ms" => int.default("60000").at_least(0);
 
-    /// Whether a new segment's file is allocated at full size.
+    /// Whether a new segment's file is allocated at full size. No effect: segments grow as they are written.
     "log.preallocate" => boolean.default("false").cluster_wide();
 
     /// Whose clock stamps records: the producer's (CreateTime) or the broker's (LogAppendTime).

@@ -99,7 +99,7 @@ keys! {
     /// Replicas that must be in sync for a produce with acks=all.
     "min.insync.replicas" => int.default("1").at_least(1).synonyms(&[same_unit("min.insync.replicas")]);
 
-    /// Whether a new segment's file is allocated at full size.
+    /// Whether a new segment's file is allocated at full size. No effect: segments grow as they are written.
     "preallocate" => boolean.default("false").synonyms(&[same_unit("log.preallocate")]);
 
     /// Whether a tiered topic stops copying to the remote store.
