@@ -22,12 +22,13 @@ impl Server {
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let mut answers = Vec::with_capacity(topic.partition_indexes.len());
+            let is_legal = TopicName::new(&topic.name).is_ok();
             for partition in topic.partition_indexes {
                 let answer =
                     PartitionResponse::default().with_partition_index(partition).with_error_message(None);
-                let located = match TopicName::new(&topic.name) {
-                    Ok(_) => self.shard().locate_by_name(&topic.name, partition),
-                    Err(_) => Err(ErrorCode::InvalidTopicException),
+                let located = match is_legal {
+                    true => self.shard().locate_by_name(&topic.name, partition),
+                    false => Err(ErrorCode::InvalidTopicException),
                 };
                 match located {
                     Err(error) => answers.push(answer.with_error_code(error.code())),
