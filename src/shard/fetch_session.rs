@@ -6,6 +6,7 @@
 //! Follows Kafka's `FetchManager`, `FetchSession` and `FetchSessionCache`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::types::{ErrorCode, LeaderEpoch, Offset, Prng, TopicId};
@@ -17,8 +18,8 @@ const EVICTION_AGE: Duration = Duration::from_secs(120);
 /// How a fetch names a topic: by name up to version 12, by id from version 13 on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TopicRef {
-    /// By name.
-    Name(String),
+    /// By name, which the partitions of one request share.
+    Name(Rc<str>),
     /// By id.
     Id(TopicId),
 }

@@ -11,8 +11,12 @@ use super::messages::StrBytes;
 /// Elements allowed in one array of a request: above what a cluster has partitions.
 pub const ARRAY_ELEMENTS_MAX: usize = 1 << 18;
 
-/// Partitions allowed in one Produce or Fetch request, over all its topics. Kafka has no such bound: a
-/// frame of 100 MiB could name as many as would take a gigabyte to keep.
+/// Bytes of one string of a request (`MessageDataGenerator`).
+const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
+/// Partitions allowed in one request to produce or fetch records, or to commit or fetch offsets by topic id,
+/// over all its topics. Kafka has no such bound: a frame of 100 MiB could name as many as would take a
+/// gigabyte to keep.
 pub const PARTITIONS_MAX: usize = 1 << 18;
 
 macro_rules! take_integers {
@@ -98,6 +102,9 @@ pub(crate) fn take_nullable_string(bytes: &mut Bytes) -> Result<Option<StrBytes>
 pub(crate) fn take_compact_nullable_string(bytes: &mut Bytes) -> Result<Option<StrBytes>, WireError> {
     match take_uvarint(bytes)? {
         0 => Ok(None),
+        len if STRING_BYTES_MAX < len as usize - 1 => {
+            Err(WireError::malformed(format!("a string has {} bytes", len - 1)))
+        }
         len => text(take_bytes(bytes, len as usize - 1)?).map(Some),
     }
 }
@@ -271,6 +278,17 @@ mod tests {
         let mut out = Vec::new();
         Form { is_flexible: false }.put_string(&mut out, &"x".repeat(40_000));
         assert_eq!(out.len(), 2 + 32_767);
+    }
+
+    #[test]
+    fn compact_strings_are_no_longer_than_those_of_the_old_form() {
+        let take = |len: usize| {
+            let mut out = Vec::new();
+            Form { is_flexible: true }.put_string(&mut out, &"x".repeat(len));
+            Form { is_flexible: true }.take_string(&mut Bytes::from(out)).map(|text| text.len())
+        };
+        assert_eq!(take(STRING_BYTES_MAX), Ok(32_767));
+        assert!(matches!(take(STRING_BYTES_MAX + 1), Err(WireError::Malformed { .. })));
     }
 
     #[test]

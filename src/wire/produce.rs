@@ -92,7 +92,7 @@ fn decode_topic(
     let form = form(version);
     let topic = TopicRef::take(body, form, TOPIC_ID_FROM <= version)?;
     // A partition takes five bytes at least: its index and a null.
-    let count = form.take_partition_count(body, 5, partitions_left)?;
+    let count = topic.take_partition_count(body, form, 5, partitions_left)?;
     let mut partitions = Vec::with_capacity(count);
     for _ in 0..count {
         let index = take_i32(body)?;

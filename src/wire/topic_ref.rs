@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 
-use crate::types::{LeaderEpoch, NodeId, TopicId, Uuid};
+use crate::types::{LeaderEpoch, NodeId, TopicId, TopicName, Uuid};
 
 use super::WireError;
 use super::messages::StrBytes;
@@ -23,6 +23,27 @@ impl TopicRef {
             true => take_u128(bytes).map(|bits| Self::Id(Uuid(bits))),
             false => form.take_string(bytes).map(Self::Name),
         }
+    }
+
+    /// The length of the topic's array of partitions, taken off what one request may name. Where the name is
+    /// longer than that of any topic, each counts for as many as such names would be: a handler goes over
+    /// the name for each of its partitions.
+    pub(super) fn take_partition_count(
+        &self,
+        bytes: &mut Bytes,
+        form: Form,
+        element_len_min: usize,
+        partitions_left: &mut usize,
+    ) -> Result<usize, WireError> {
+        let count = form.take_partition_count(bytes, element_len_min, partitions_left)?;
+        let surplus = match self {
+            Self::Name(name) => count * (name.len().saturating_sub(1) / TopicName::LENGTH_MAX),
+            Self::Id(_) => 0,
+        };
+        *partitions_left = partitions_left
+            .checked_sub(surplus)
+            .ok_or(WireError::TooManyElements { max: *partitions_left, found: surplus })?;
+        Ok(count)
     }
 
     /// Appends what the version of `form` names topics by. A response names them as its request did.
@@ -86,5 +107,30 @@ impl NodeEndpoint {
         put_uvarint(out, 0);
         put_uvarint(out, field.len() as u32);
         out.put_slice(&field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::primitives::PARTITIONS_MAX;
+    use super::*;
+
+    #[test]
+    fn a_long_name_counts_for_several() {
+        let form = Form { is_flexible: true };
+        let left = |name_len: usize| {
+            let topic = TopicRef::Name(StrBytes::from_string("x".repeat(name_len)));
+            let mut array = Vec::new();
+            form.put_array_len(&mut array, 2_000);
+            array.resize(4 * 2_000 + 2, 0);
+            let mut left = PARTITIONS_MAX;
+            let count = topic.take_partition_count(&mut array.into(), form, 4, &mut left)?;
+            assert_eq!(count, 2_000);
+            Ok(left)
+        };
+        assert_eq!(left(0), Ok(PARTITIONS_MAX - 2_000));
+        assert_eq!(left(TopicName::LENGTH_MAX), Ok(PARTITIONS_MAX - 2_000));
+        assert_eq!(left(TopicName::LENGTH_MAX + 1), Ok(PARTITIONS_MAX - 2 * 2_000));
+        assert!(matches!(left(32_767), Err(WireError::TooManyElements { .. })));
     }
 }

@@ -86,14 +86,18 @@ impl Server {
         let now = time::monotonic_now();
         let (session_id, included) = self.sessions.borrow_mut().finish(now, begun.context, statuses);
         let mut topics: Vec<FetchTopicResponse> = Vec::new();
+        let mut last_topic = None;
         for ((request, _, response), _) in
             answered.into_iter().zip(included).filter(|(_, included)| *included)
         {
-            let topic = wire_topic(request.topic);
-            match topics.last_mut().filter(|last| last.topic == topic) {
+            match topics.last_mut().filter(|_| last_topic.as_ref() == Some(&request.topic)) {
                 Some(last) => last.partitions.push(response),
-                None => topics.push(FetchTopicResponse { topic, partitions: vec![response] }),
+                None => {
+                    let topic = wire_topic(&request.topic);
+                    topics.push(FetchTopicResponse { topic, partitions: vec![response] });
+                }
             }
+            last_topic = Some(request.topic);
         }
         Ok(encode(&context, ErrorCode::None, session_id, topics))
     }
@@ -271,13 +275,14 @@ fn encode(
 /// What a session keeps of a request: nothing that pins the connection's read buffer.
 fn session_partitions(request: FetchRequestView) -> (Vec<FetchPartition>, Vec<(TopicRef, i32)>) {
     let own = |topic: &wire::TopicRef| match topic {
-        wire::TopicRef::Name(name) => TopicRef::Name(name.to_string()),
+        wire::TopicRef::Name(name) => TopicRef::Name(name.as_str().into()),
         wire::TopicRef::Id(id) => TopicRef::Id(*id),
     };
     let mut asked = Vec::new();
     for topic in &request.topics {
+        let name = own(&topic.topic);
         asked.extend(topic.partitions.iter().map(|partition| FetchPartition {
-            topic: own(&topic.topic),
+            topic: name.clone(),
             partition: partition.partition,
             fetch_offset: partition.fetch_offset,
             current_leader_epoch: partition.current_leader_epoch,
@@ -287,14 +292,47 @@ fn session_partitions(request: FetchRequestView) -> (Vec<FetchPartition>, Vec<(T
     }
     let mut forgotten = Vec::new();
     for topic in &request.forgotten_topics {
-        forgotten.extend(topic.partitions.iter().map(|partition| (own(&topic.topic), *partition)));
+        let name = own(&topic.topic);
+        forgotten.extend(topic.partitions.iter().map(|partition| (name.clone(), *partition)));
     }
     (asked, forgotten)
 }
 
-fn wire_topic(topic: TopicRef) -> wire::TopicRef {
+fn wire_topic(topic: &TopicRef) -> wire::TopicRef {
     match topic {
-        TopicRef::Name(name) => wire::TopicRef::Name(StrBytes::from_string(name)),
-        TopicRef::Id(id) => wire::TopicRef::Id(id),
+        TopicRef::Name(name) => wire::TopicRef::Name(StrBytes::from_string(name.to_string())),
+        TopicRef::Id(id) => wire::TopicRef::Id(*id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+
+    use super::*;
+
+    #[test]
+    fn the_partitions_of_a_topic_share_its_name() {
+        let mut body = BytesMut::new();
+        body.put_slice(&[0xff; 4]);
+        body.put_bytes(0, 4 + 4 + 4 + 1 + 4 + 4);
+        // One topic of three partitions, and the same to forget.
+        body.put_slice(b"\0\0\0\x01\0\x05topic\0\0\0\x03");
+        body.put_bytes(0, 3 * 28);
+        body.put_slice(b"\0\0\0\x01\0\x05topic\0\0\0\x03");
+        body.put_bytes(0, 3 * 4 + 2);
+        let request = FetchRequestView::decode(body.freeze(), 11).unwrap();
+        let (asked, forgotten) = session_partitions(request);
+        let asked: Vec<_> = asked.iter().map(|partition| &partition.topic).collect();
+        let forgotten: Vec<_> = forgotten.iter().map(|(topic, _)| topic).collect();
+        for topics in [asked, forgotten] {
+            let names = topics.iter().map(|topic| match topic {
+                TopicRef::Name(name) => name,
+                TopicRef::Id(id) => panic!("topic {id:?} was named"),
+            });
+            let names: Vec<_> = names.collect();
+            assert_eq!(names.len(), 3);
+            assert!(names.iter().all(|name| Rc::ptr_eq(name, names[0])), "{topics:?}");
+        }
     }
 }

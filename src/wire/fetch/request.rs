@@ -168,7 +168,7 @@ fn decode_topics(
     for _ in 0..topic_count {
         let topic = TopicRef::take(body, form, TOPIC_ID_FROM <= version)?;
         // Index, offset and size at least.
-        let count = form.take_partition_count(body, 16, partitions_left)?;
+        let count = topic.take_partition_count(body, form, 16, partitions_left)?;
         let mut partitions = Vec::with_capacity(count);
         for _ in 0..count {
             partitions.push(decode_partition(body, version)?);
@@ -220,7 +220,7 @@ fn decode_forgotten_topics(
     let mut topics = Vec::with_capacity(topic_count);
     for _ in 0..topic_count {
         let topic = TopicRef::take(body, form, TOPIC_ID_FROM <= version)?;
-        let count = form.take_partition_count(body, 4, partitions_left)?;
+        let count = topic.take_partition_count(body, form, 4, partitions_left)?;
         let partitions = (0..count).map(|_| take_i32(body)).collect::<Result<_, _>>()?;
         form.skip_tags(body)?;
         topics.push(ForgottenTopic { topic, partitions });
