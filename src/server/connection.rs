@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -129,17 +129,19 @@ impl AnswerQueue {
         self.changed.notify_one();
     }
 
-    fn try_pop(&self) -> Option<InFlight> {
+    fn pop(&self) -> Option<InFlight> {
         self.waiting.borrow_mut().pop_front()
     }
 
-    /// The request is the next one again.
-    fn put_back(&self, in_flight: InFlight) {
-        self.waiting.borrow_mut().push_front(in_flight);
+    /// Finishes the first request, if there is one; its response stays. Dropped, it leaves the request where
+    /// it was.
+    async fn finish_first(&self) {
+        poll_fn(|cx| self.poll_finish(0, cx).map(|_| ())).await;
     }
 
-    /// Finishes requests in order as they come, up to one that may wait for long; their responses stay. Never
-    /// ready. Dropped, it leaves every request where it was.
+    /// Finishes requests in order as they come, up to one that may wait for long, behind which nothing comes
+    /// before it is answered; their responses stay. Never ready. Dropped, it leaves every request where it
+    /// was.
     async fn finish_ahead<T>(&self) -> T {
         // Those at the front that need no more than to be sent.
         let mut finished = 0;
@@ -152,44 +154,74 @@ impl AnswerQueue {
     /// Ready when all requests that are there are finished.
     fn poll_finish_ahead(&self, finished: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Taken out, so that nothing is borrowed while it is polled; only this side takes requests away.
-            let place =
-                |in_flight: &mut InFlight| std::mem::replace(&mut in_flight.answer, Answer::Now(Vec::new()));
-            let Some(mut answer) = self.waiting.borrow_mut().get_mut(*finished).map(place) else {
-                return Poll::Ready(());
-            };
-            let polled = answer.poll_finish(cx);
-            let mut waiting = self.waiting.borrow_mut();
-            let in_flight = waiting.get_mut(*finished).expect("requests are added behind");
-            in_flight.answer = answer;
-            if polled.is_pending() {
+            let waits_long = |in_flight: &InFlight| matches!(in_flight.answer, Answer::Waiting(_));
+            if self.waiting.borrow().get(*finished).is_some_and(waits_long) {
                 return Poll::Pending;
             }
-            let memory = in_flight.memory.take();
-            drop(waiting);
-            drop(memory);
-            *finished += 1;
+            match ready!(self.poll_finish(*finished, cx)) {
+                true => *finished += 1,
+                false => return Poll::Ready(()),
+            }
         }
     }
 
-    /// The next request; `None` once there will be no more.
-    async fn pop(&self) -> Option<InFlight> {
-        loop {
-            if let Some(next) = self.try_pop() {
-                return Some(next);
-            }
+    /// Finishes the request at `index`; ready with `false` when there is none.
+    fn poll_finish(&self, index: usize, cx: &mut Context<'_>) -> Poll<bool> {
+        // Taken out, so that nothing is borrowed while it is polled; only this side takes requests away.
+        let take =
+            |in_flight: &mut InFlight| std::mem::replace(&mut in_flight.answer, Answer::Now(Vec::new()));
+        let Some(mut answer) = self.waiting.borrow_mut().get_mut(index).map(take) else {
+            return Poll::Ready(false);
+        };
+        let polled = answer.poll_finish(cx);
+        let mut waiting = self.waiting.borrow_mut();
+        let in_flight = waiting.get_mut(index).expect("requests are added behind");
+        in_flight.answer = answer;
+        ready!(polled);
+        let memory = in_flight.memory.take();
+        drop(waiting);
+        drop(memory);
+        Poll::Ready(true)
+    }
+
+    /// Waits for a request; `false` once there will be no more.
+    async fn has_next(&self) -> bool {
+        while self.waiting.borrow().is_empty() {
             if self.is_closed.get() {
-                return None;
+                return false;
             }
             self.is_idle.set(true);
             self.became_idle.notify_all();
             self.changed.wait().await;
+        }
+        true
+    }
+
+    /// Finishes, for nobody, what holds memory: the shards have the records until then. What may wait for
+    /// long has none, and is dropped.
+    async fn finish_unsent(&self) {
+        let mut left = self.waiting.take();
+        left.retain(|in_flight| in_flight.memory.is_some());
+        for mut in_flight in left {
+            poll_fn(|cx| in_flight.answer.poll_finish(cx)).await;
         }
     }
 }
 
 /// Serves a connection until the client leaves, misbehaves, or the server drains it.
 pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accepted: Accepted) {
+    let queue = Rc::new(AnswerQueue::default());
+    serve(server, listener, accepted, &queue).await;
+    // The connection is gone for everybody else: a broker that stops does not wait for this.
+    queue.finish_unsent().await;
+}
+
+async fn serve(
+    server: Rc<Server>,
+    listener: Rc<ListenerContext>,
+    accepted: Accepted,
+    queue: &Rc<AnswerQueue>,
+) {
     let Accepted { stream, peer, slot, unread, moves } = accepted;
     let handle = Rc::new(ConnectionHandle::new(listener.is_protected));
     let number = server.register(&handle);
@@ -197,9 +229,8 @@ pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accep
     if server.config().network.sends_in_place {
         writer.send_in_place();
     }
-    let queue = Rc::new(AnswerQueue::default());
     let writing = {
-        let (queue, handle) = (Rc::clone(&queue), Rc::clone(&handle));
+        let (queue, handle) = (Rc::clone(queue), Rc::clone(&handle));
         task::spawn(async move {
             let outcome = or(write_answers(&queue, writer, &handle), aborted(&handle)).await;
             // Whatever ended the writing ends the reading.
@@ -215,7 +246,7 @@ pub(super) async fn run(server: Rc<Server>, listener: Rc<ListenerContext>, accep
         slots: Semaphore::new(server.config().network.inflight_requests_max),
         buffer: ReadBuffer::with_unread(unread),
         reader,
-        queue,
+        queue: Rc::clone(queue),
     };
     let read_outcome = or(reading.read_requests(&handle), drained(&handle)).await;
     // Requests that were read are answered, whatever came after them; a client that left has no use for it.
@@ -334,33 +365,25 @@ async fn write_answers(
     handle: &ConnectionHandle,
 ) -> Result<(), CloseReason> {
     let mut output = WriteQueue::new();
-    while let Some(first) = queue.pop().await {
-        let mut next = Some(first);
+    while queue.has_next().await {
         let mut slots = Vec::new();
-        while let Some(mut in_flight) = next {
+        loop {
             task::yield_if_needed().await;
-            if let Answer::Later(later) | Answer::Waiting(later) = &mut in_flight.answer
-                && !output.is_empty()
-            {
-                match poll_once(later).await {
-                    Some(frame) => in_flight.answer = Answer::Now(frame?),
-                    None => {
-                        queue.put_back(in_flight);
-                        flush(queue, &mut writer, &mut output, handle).await?;
-                        slots.clear();
-                        next = queue.try_pop();
-                        continue;
-                    }
+            if !output.is_empty() && poll_once(queue.finish_first()).await.is_none() {
+                flush(queue, &mut writer, &mut output, handle).await?;
+                slots.clear();
+            }
+            // It is in the queue until it is finished, whatever ends the writing meanwhile.
+            queue.finish_first().await;
+            let Some(InFlight { answer, slot, .. }) = queue.pop() else { break };
+            match answer.into_response() {
+                Ok(frame) => output.extend(frame),
+                Err(reason) => {
+                    flush(queue, &mut writer, &mut output, handle).await?;
+                    return Err(reason);
                 }
             }
-            match in_flight.answer {
-                Answer::Now(frame) => output.extend(frame),
-                Answer::Later(later) | Answer::Waiting(later) => output.extend(later.await?),
-                Answer::Silent(silent) => silent.await?,
-            }
-            drop(in_flight.memory);
-            slots.push(in_flight.slot);
-            next = queue.try_pop();
+            slots.push(slot);
         }
         flush(queue, &mut writer, &mut output, handle).await?;
     }
@@ -382,4 +405,94 @@ async fn flush(
     handle.touch();
     let writing = async { writer.write_all(output).await.map_err(|_| CloseReason::PeerGone) };
     or(writing, queue.finish_ahead()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::pin::pin;
+
+    use futures_lite::future::block_on;
+
+    use super::super::response::Frame;
+    use super::*;
+    use crate::rt::sync::{OneshotSender, oneshot};
+
+    const MEMORY: usize = 10;
+
+    /// A queue, the memory and the slots that its requests take.
+    struct Scene {
+        queue: AnswerQueue,
+        memory: Rc<Semaphore>,
+        slots: Rc<Semaphore>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let [memory, slots] = [(); 2].map(|()| Rc::new(Semaphore::new(MEMORY)));
+            Self { queue: AnswerQueue::default(), memory, slots }
+        }
+
+        fn push(&self, answer: Answer, uses_memory: bool) {
+            let memory = uses_memory.then(|| block_on(self.memory.acquire(1)));
+            let slot = block_on(self.slots.acquire(1));
+            self.queue.push(InFlight { answer, memory, slot });
+        }
+
+        /// A request that is done once the sender says so.
+        fn push_later(&self) -> OneshotSender<()> {
+            let (done, receiver) = oneshot();
+            let later = async move {
+                _ = receiver.await;
+                Ok(Frame::new())
+            };
+            self.push(Answer::Later(Box::pin(later)), true);
+            done
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_cut_keeps_its_memory_until_its_requests_are_done() {
+        let scene = Scene::new();
+        let first = scene.push_later();
+        let second = scene.push_later();
+        scene.push(Answer::Waiting(Box::pin(pending())), false);
+        {
+            // The writing is cut off while it waits for the first request.
+            let mut writing = pin!(scene.queue.finish_first());
+            assert!(block_on(poll_once(writing.as_mut())).is_none());
+        }
+        let mut rest = pin!(scene.queue.finish_unsent());
+        assert!(block_on(poll_once(rest.as_mut())).is_none());
+        assert_eq!(scene.memory.available(), MEMORY - 2);
+        assert_eq!(scene.slots.available(), MEMORY - 2, "what waits for others is dropped");
+        _ = first.send(());
+        assert!(block_on(poll_once(rest.as_mut())).is_none());
+        assert_eq!(scene.memory.available(), MEMORY - 1);
+        _ = second.send(());
+        assert!(block_on(poll_once(rest.as_mut())).is_some());
+        assert_eq!(scene.memory.available(), MEMORY);
+    }
+
+    #[test]
+    fn requests_are_finished_ahead_up_to_one_that_may_wait_for_long() {
+        let scene = Scene::new();
+        let first = scene.push_later();
+        scene.push(Answer::Silent(Box::pin(ready(Ok(())))), true);
+        scene.push(Answer::Waiting(Box::pin(ready(Ok(Frame::new())))), false);
+        let mut ahead = pin!(scene.queue.finish_ahead::<()>());
+        assert!(block_on(poll_once(ahead.as_mut())).is_none());
+        assert_eq!(scene.memory.available(), MEMORY - 2, "in order");
+        _ = first.send(());
+        assert!(block_on(poll_once(ahead.as_mut())).is_none());
+        assert_eq!(scene.memory.available(), MEMORY);
+        let kinds = [
+            |answer: &Answer| matches!(answer, Answer::Now(_)),
+            |answer: &Answer| matches!(answer, Answer::Now(_)),
+            |answer: &Answer| matches!(answer, Answer::Waiting(_)),
+        ];
+        for is_kind in kinds {
+            assert!(is_kind(&scene.queue.pop().unwrap().answer));
+        }
+    }
 }

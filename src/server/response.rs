@@ -1,6 +1,6 @@
 //! What becomes of a request: a response now, a response later, none, or the end of the connection.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,19 +24,28 @@ pub(super) enum Answer {
     Waiting(LaterFrame),
     /// The request has no response (acks=0), but is to be finished in its turn.
     Silent(Pin<Box<dyn Future<Output = Result<(), CloseReason>>>>),
+    /// The connection is to end in place of a response.
+    Failed(CloseReason),
 }
 
 impl Answer {
-    /// Does what is left to do, up to sending; ready when there is nothing but that. An answer that may wait
-    /// for long is left alone: nothing comes behind it before it is answered.
+    /// Does what is left to do, up to sending; ready when there is nothing but that.
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let polled = match self {
-            Self::Now(_) => return Poll::Ready(()),
-            Self::Waiting(_) => return Poll::Pending,
-            Self::Later(later) => later.as_mut().poll(cx),
+            Self::Now(_) | Self::Failed(_) => return Poll::Ready(()),
+            Self::Later(later) | Self::Waiting(later) => later.as_mut().poll(cx),
             Self::Silent(silent) => silent.as_mut().poll(cx).map_ok(|()| Frame::new()),
         };
-        polled.map(|outcome| *self = Self::Later(Box::pin(ready(outcome))))
+        polled.map(|outcome| *self = outcome.map_or_else(Self::Failed, Self::Now))
+    }
+
+    /// The response of a finished answer.
+    pub(super) fn into_response(self) -> Result<Frame, CloseReason> {
+        match self {
+            Self::Now(frame) => Ok(frame),
+            Self::Failed(reason) => Err(reason),
+            Self::Later(_) | Self::Waiting(_) | Self::Silent(_) => panic!("an answer that is not finished"),
+        }
     }
 }
 

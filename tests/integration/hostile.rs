@@ -323,3 +323,17 @@ fn with_replica_id(fetch: &Body) -> Body {
     body.0.extend(&fetch.0);
     body
 }
+
+#[test]
+fn a_failing_produce_without_answer_ends_a_connection_behind_earlier_answers() {
+    let mut scene = Scene::new();
+    let records = RawBatch::of(&[b"lost"], now_ms()).encode();
+    let mut wire = scene.wire();
+    let mut frames = wire.frame(wire::API_VERSIONS_V2, &Body::new());
+    frames.extend(wire.frame(wire::PRODUCE_V7, &produce_body("missing", 0, 0, &records)));
+    wire.stream().write_all(&frames).expect("the broker reads");
+    let mut reply = wire.any_reply().expect("what came first is answered");
+    assert_eq!(reply.i32(), 1, "correlation id");
+    assert!(wire.is_closed(), "the connection is still open");
+    scene.is_unharmed("after a failed acks=0");
+}

@@ -276,3 +276,40 @@ fn requests_whose_answers_nobody_reads_keep_no_memory_from_others() {
         assert_eq!((produced.error_code, produced.base_offset), (0, number as i64));
     }
 }
+
+#[test]
+fn connections_that_are_cut_leave_memory_bounded() {
+    const CUTS: usize = 100;
+    const LONG_REQUESTS: usize = 8;
+    const VALUE_BYTES: usize = 100_000;
+    const _: () = assert!(2 * GROWTH_BYTES_MAX < CUTS * LONG_REQUESTS * VALUE_BYTES);
+    // The broker has to compress each batch, one at a time: they are still to do when their connection ends.
+    let broker = broker(&[("compression.type", "gzip")]);
+    let before = broker.resident_bytes();
+    let mut prng = Prng::new(1);
+    let small = RawBatch::of(&[b"small"], now_ms()).encode();
+    for cut in 0..CUTS {
+        let mut value = vec![0; VALUE_BYTES];
+        prng.fill(&mut value);
+        let large = RawBatch::of(&[&value], now_ms()).encode();
+        let mut wire = Wire::connect(broker.address());
+        // The second ends the connection when the first is done; those behind are read meanwhile.
+        let mut requests = wire.frame(wire::PRODUCE_V7, &requests::produce_body("healthy", 0, -1, &small));
+        requests.extend(wire.frame(wire::PRODUCE_V7, &requests::produce_body("missing", -1, 0, &small)));
+        for _ in 0..LONG_REQUESTS {
+            let body = requests::produce_body("flooded", (cut % PARTITIONS) as i32, -1, &large);
+            requests.extend(wire.frame(wire::PRODUCE_V7, &body));
+        }
+        // Not all of it may be read.
+        _ = wire.stream().write_all(&requests);
+        while wire.any_reply().is_ok() {}
+    }
+    let growth = broker.resident_bytes_max().saturating_sub(before);
+    assert!(growth <= GROWTH_BYTES_MAX, "{growth} bytes more than before, at most {GROWTH_BYTES_MAX}");
+    requests::produce_ok(
+        &mut Wire::connect(broker.address()),
+        "healthy",
+        0,
+        &RawBatch::of(&[b"x"], now_ms()),
+    );
+}
