@@ -16,6 +16,7 @@ const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_REQUIRED_ACKS: i16 = 21;
 const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_REQUEST: i16 = 42;
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 const INVALID_RECORD: i16 = 87;
 const UNKNOWN_TOPIC_ID: i16 = 100;
@@ -336,4 +337,24 @@ fn a_failing_produce_without_answer_ends_a_connection_behind_earlier_answers() {
     assert_eq!(reply.i32(), 1, "correlation id");
     assert!(wire.is_closed(), "the connection is still open");
     scene.is_unharmed("after a failed acks=0");
+}
+
+#[test]
+fn offsets_of_a_partition_that_is_named_twice_are_not_listed() {
+    let mut scene = Scene::new();
+    let partition = |body: Body, index| body.i32(index).i32(-1).i64(-1);
+    let body = Body::new().i32(-1).i8(0).i32(1).string("victim").i32(3);
+    let body = partition(partition(partition(body, 1), 0), 1);
+    let mut reply = scene.wire().request(wire::LIST_OFFSETS_V5, &body);
+    reply.i32();
+    assert_eq!(reply.i32(), 1, "one topic");
+    reply.string();
+    let answers = (0..reply.i32()).map(|_| {
+        let answer = (reply.i32(), reply.i16());
+        _ = (reply.i64(), reply.i64(), reply.i32());
+        answer
+    });
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(answers, [(1, INVALID_REQUEST), (0, 0), (1, INVALID_REQUEST)]);
+    scene.is_unharmed("after a partition named twice");
 }

@@ -1,12 +1,15 @@
 //! ListOffsets and OffsetForLeaderEpoch: questions about offsets, split by owning shard.
 
+use std::collections::HashMap;
+
+use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
 use kafka_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
+use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest, TopicName as WireTopicName};
 
 use super::split::{Split, UNANSWERED};
 use crate::server::Server;
@@ -28,7 +31,9 @@ impl Server {
     ) -> ListOffsetsResponse {
         let mut split = Split::new();
         let mut topics = Vec::with_capacity(request.topics.len());
+        let repeated = repeated_partitions(&request.topics);
         for topic in request.topics {
+            let is_repeated = &repeated[&topic.name];
             let mut answers = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
                 let answer = ListOffsetsPartitionResponse::default()
@@ -36,6 +41,11 @@ impl Server {
                     .with_timestamp(-1)
                     .with_offset(-1)
                     .with_leader_epoch(-1);
+                if is_repeated[&asked.partition_index] {
+                    // As for each of them in `ReplicaManager.fetchOffset`.
+                    answers.push(answer.with_error_code(ErrorCode::InvalidRequest.code()));
+                    continue;
+                }
                 if !is_known_timestamp(asked.timestamp, version) {
                     answers.push(answer.with_error_code(ErrorCode::UnsupportedVersion.code()));
                     continue;
@@ -119,6 +129,19 @@ impl Server {
     }
 }
 
+/// Which partitions are named, and whether more than once (`ListOffsetsRequest.duplicatePartitions`).
+fn repeated_partitions(topics: &[ListOffsetsTopic]) -> HashMap<WireTopicName, HashMap<i32, bool>> {
+    let mut named: HashMap<_, HashMap<_, _>> = HashMap::new();
+    for topic in topics {
+        let of_topic = named.entry(topic.name.clone()).or_default();
+        for partition in &topic.partitions {
+            let first_time = of_topic.entry(partition.partition_index);
+            first_time.and_modify(|is_repeated| *is_repeated = true).or_insert(false);
+        }
+    }
+    named
+}
+
 fn is_known_timestamp(timestamp: i64, version: i16) -> bool {
     0 <= timestamp
         || SPECIAL_TIMESTAMPS.iter().any(|&(special, since)| timestamp == special && since <= version)
@@ -127,4 +150,29 @@ fn is_known_timestamp(timestamp: i64, version: i16) -> bool {
 /// A shard answers each request with the reply of its kind; anything else is a bug of ours.
 pub(super) fn unreachable_reply(expected: &str) -> ! {
     panic!("a shard answered a {expected} request with a reply of another kind")
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+
+    #[test]
+    fn partitions_named_twice_are_found_wherever_their_topic_is_named() {
+        let name = |name| WireTopicName(StrBytes::from_static_str(name));
+        let topic = |topic, partitions: &[i32]| {
+            let partitions = partitions.iter();
+            ListOffsetsTopic::default().with_name(name(topic)).with_partitions(
+                partitions
+                    .map(|&index| ListOffsetsPartition::default().with_partition_index(index))
+                    .collect(),
+            )
+        };
+        let asked = [topic("a", &[0, 1, 2, 1]), topic("b", &[0]), topic("a", &[2, 3])];
+        let repeated = repeated_partitions(&asked);
+        assert_eq!(repeated[&name("a")], [(0, false), (1, true), (2, true), (3, false)].into());
+        assert_eq!(repeated[&name("b")], [(0, false)].into());
+    }
 }
