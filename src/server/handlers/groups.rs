@@ -1,5 +1,6 @@
 //! JoinGroup, SyncGroup, Heartbeat and LeaveGroup: what members of classic groups say.
 
+use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
 use kafka_protocol::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
 use kafka_protocol::messages::{
@@ -51,22 +52,9 @@ impl Server {
 
     pub(in crate::server) async fn sync_group(&self, request: SyncGroupRequest) -> SyncGroupResponse {
         let group_id = request.group_id.to_string();
-        let sync = SyncGroup {
-            group_id: group_id.clone(),
-            generation_id: request.generation_id,
-            member_id: request.member_id.to_string(),
-            group_instance_id: owned(request.group_instance_id),
-            protocol_type: owned(request.protocol_type),
-            protocol_name: owned(request.protocol_name),
-            assignments: request
-                .assignments
-                .into_iter()
-                .map(|of| (of.member_id.to_string(), of.assignment))
-                .collect(),
-        };
         let outcome = match group_id.is_empty() {
             true => Err(ErrorCode::InvalidGroupId),
-            false => self.ask_group(&group_id, Request::Sync(sync)).await,
+            false => self.ask_group(&group_id, Request::Sync(syncing(request))).await,
         };
         let synced = match outcome {
             Ok(Response::Sync(synced)) => synced,
@@ -152,10 +140,29 @@ fn joining(context: &RequestContext, request: JoinGroupRequest) -> JoinGroup {
         protocols: request
             .protocols
             .into_iter()
-            .map(|protocol| JoinProtocol { name: protocol.name.to_string(), metadata: protocol.metadata })
+            .map(|protocol| JoinProtocol {
+                name: protocol.name.to_string(),
+                metadata: own_bytes(&protocol.metadata),
+            })
             .collect(),
         requires_known_member_id: KNOWN_MEMBER_ID_VERSION <= version,
         supports_skipping_assignment: SKIP_ASSIGNMENT_VERSION <= version,
+    }
+}
+
+fn syncing(request: SyncGroupRequest) -> SyncGroup {
+    SyncGroup {
+        group_id: request.group_id.to_string(),
+        generation_id: request.generation_id,
+        member_id: request.member_id.to_string(),
+        group_instance_id: owned(request.group_instance_id),
+        protocol_type: owned(request.protocol_type),
+        protocol_name: owned(request.protocol_name),
+        assignments: request
+            .assignments
+            .into_iter()
+            .map(|of| (of.member_id.to_string(), own_bytes(&of.assignment)))
+            .collect(),
     }
 }
 
@@ -209,6 +216,47 @@ fn member_response(left: LeftMember) -> MemberResponse {
         .with_error_code(left.error.code())
 }
 
+/// A copy for the group to keep: what is a part of the request keeps the block that it was received into.
+fn own_bytes(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 pub(super) fn owned(text: Option<StrBytes>) -> Option<String> {
     text.map(|text| text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use kafka_protocol::messages::ApiKey;
+    use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+    use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+
+    use super::*;
+    use crate::server::affinity::Affinity;
+    use crate::server::listener::ListenerContext;
+    use crate::types::ShardId;
+    use crate::wire::api;
+
+    #[test]
+    fn what_a_group_keeps_of_a_request_does_not_keep_its_frame() {
+        let context = RequestContext {
+            listener: Rc::new(ListenerContext { name: "PLAINTEXT".into(), is_protected: false }),
+            peer: ([127, 0, 0, 1], 1).into(),
+            affinity: Rc::new(Affinity::new(ShardId(0), 0, 0)),
+            client_id: None,
+            api: api::lookup(ApiKey::JoinGroup as i16).unwrap(),
+            api_version: 9,
+            correlation_id: 0,
+        };
+        let frame = Bytes::from(b"metadata, assignment".to_vec());
+        let protocol = JoinGroupRequestProtocol::default().with_metadata(frame.slice(..8));
+        let joining = joining(&context, JoinGroupRequest::default().with_protocols(vec![protocol]));
+        let assignment = SyncGroupRequestAssignment::default().with_assignment(frame.slice(10..));
+        let syncing = syncing(SyncGroupRequest::default().with_assignments(vec![assignment]));
+        assert!(frame.is_unique(), "a part of the frame is still there");
+        assert_eq!(joining.protocols[0].metadata, "metadata");
+        assert_eq!(syncing.assignments[0].1, "assignment");
+    }
 }
