@@ -181,7 +181,7 @@ impl Server {
             }
             ApiKey::DescribeConfigs => {
                 let request = decode::<DescribeConfigsRequest>(body, version)?;
-                Answer::Now(context.encode(&self.describe_configs(&request))?)
+                later(context, async move { server.describe_configs(&request).await })
             }
             ApiKey::AlterConfigs => {
                 let request = decode::<AlterConfigsRequest>(body, version)?;

@@ -172,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn long_responses_are_not_encoded() {
+        let member = describe_groups_response::DescribedGroupMember::default()
+            .with_member_metadata(vec![0; 1 << 20].into());
+        let group = describe_groups_response::DescribedGroup::default().with_members(vec![member]);
+        let response = DescribeGroupsResponse::default().with_groups(vec![group; 256]);
+        let api = api::lookup(ApiKey::DescribeGroups as i16).unwrap();
+        let refused = encode_response(api, 5, 0, &response);
+        assert!(matches!(refused, Err(WireError::MessageTooLarge { .. })));
+    }
+
+    #[test]
     fn response_frames_carry_length_and_header() {
         let api = api::lookup(ApiKey::FindCoordinator as i16).unwrap();
         for version in api.min..=api.max {

@@ -340,6 +340,37 @@ fn a_failing_produce_without_answer_ends_a_connection_behind_earlier_answers() {
 }
 
 #[test]
+fn what_is_named_again_and_again_is_not_answered_without_bound() {
+    const TIMES: i32 = 50_000;
+    const BROKER: i8 = 4;
+    let mut scene = Scene::new();
+    let mut wire = scene.wire();
+    let all = (0..TIMES).fold(Body::new().i32(TIMES), |body, _| body.i8(BROKER).string("1").i32(-1));
+    wire.send(api(32, 1), &all.i8(0));
+    scene.is_unharmed("while many configs are described");
+    let mut reply = wire.reply(api(32, 1)).expect("it is answered");
+    reply.i32();
+    assert_eq!(reply.i32(), TIMES);
+    let mut outcomes = Vec::new();
+    for _ in 0..TIMES {
+        let error_code = reply.i16();
+        _ = (reply.string(), reply.i8(), reply.string());
+        let configs = reply.i32();
+        for _ in 0..configs {
+            _ = (reply.string(), reply.string(), reply.i8(), reply.i8(), reply.i8());
+            assert_eq!(reply.i32(), 0, "synonyms, which nobody asked for");
+        }
+        outcomes.push((error_code, 0 < configs));
+    }
+    assert_eq!((outcomes[0], *outcomes.last().unwrap()), ((0, true), (INVALID_REQUEST, false)));
+    outcomes.dedup();
+    assert_eq!(outcomes, [(0, true), (INVALID_REQUEST, false)], "the first ones are answered");
+
+    let mut reply = wire.request(api(15, 0), &Body::new().i32(3).string("a").string("b").string("a"));
+    assert_eq!(reply.i32(), 2, "groups described");
+}
+
+#[test]
 fn offsets_of_a_partition_that_is_named_twice_are_not_listed() {
     let mut scene = Scene::new();
     let partition = |body: Body, index| body.i32(index).i32(-1).i64(-1);

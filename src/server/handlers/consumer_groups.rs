@@ -12,10 +12,10 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::RequestContext;
 use super::groups::owned;
 use super::offsets::unreachable_reply;
 use super::operations::{OPERATIONS_NOT_REQUESTED, Resource};
+use super::{RequestContext, retain_distinct};
 use crate::group::consumer::{
     Assignment, ConsumerHeartbeat, DescribedConsumer, DescribedConsumerGroup, DescribedTopic,
     MemberInstruction, Refusal,
@@ -57,8 +57,9 @@ impl Server {
     pub(in crate::server) async fn consumer_group_describe(
         &self,
         version: i16,
-        request: ConsumerGroupDescribeRequest,
+        mut request: ConsumerGroupDescribeRequest,
     ) -> ConsumerGroupDescribeResponse {
+        retain_distinct(&mut request.group_ids, GroupId::clone);
         let response = ConsumerGroupDescribeResponse::default();
         if let Some(reason) = self.consumer_protocol_is_off() {
             let refuse =

@@ -15,6 +15,7 @@ use crate::config::{ConfigSynonym, DescribedConfig, Kind};
 use crate::controller::ApiError;
 use crate::metadata::ConfigResource;
 use crate::metadata::records::{CONFIG_RESOURCE_BROKER, CONFIG_RESOURCE_GROUP, CONFIG_RESOURCE_TOPIC};
+use crate::rt::task;
 use crate::server::Server;
 use crate::types::{ErrorCode, NodeId, TopicName};
 
@@ -34,26 +35,50 @@ const LISTED_TYPES: [i8; 5] = [
     CONFIG_RESOURCE_GROUP,
 ];
 
+/// Entries, configs and synonyms, that one response describes: some hundred megabytes. A request may name the
+/// same resource again and again, each time for all its configs.
+///
+/// Differs from Kafka, which has no bound.
+const ENTRIES_MAX: usize = 1 << 20;
+
 impl Server {
-    pub(in crate::server) fn describe_configs(
+    pub(in crate::server) async fn describe_configs(
         &self,
         request: &DescribeConfigsRequest,
     ) -> DescribeConfigsResponse {
-        let results = request.resources.iter().map(|resource| {
+        let mut results = Vec::with_capacity(request.resources.len());
+        let mut entries_left = ENTRIES_MAX;
+        for resource in &request.resources {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            match self.described(resource) {
-                Ok(configs) => {
-                    let asked = configs.into_iter().filter(|config| is_asked_for(resource, &config.name));
-                    result.with_configs(asked.map(|config| on_the_wire(config, request)).collect())
-                }
+            results.push(match self.described_as_asked(resource, request, &mut entries_left) {
+                Ok(configs) => result.with_configs(configs),
                 Err(error) => result
                     .with_error_code(error.code.code())
                     .with_error_message(Some(StrBytes::from_string(error.message))),
-            }
-        });
-        DescribeConfigsResponse::default().with_results(results.collect())
+            });
+            task::yield_if_needed().await;
+        }
+        DescribeConfigsResponse::default().with_results(results)
+    }
+
+    fn described_as_asked(
+        &self,
+        resource: &DescribeConfigsResource,
+        request: &DescribeConfigsRequest,
+        entries_left: &mut usize,
+    ) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
+        if *entries_left == 0 {
+            let message = format!("one request describes at most {ENTRIES_MAX} configs and synonyms");
+            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+        }
+        let configs = self.described(resource)?;
+        let asked = configs.into_iter().filter(|config| is_asked_for(resource, &config.name));
+        let asked: Vec<_> = asked.map(|config| on_the_wire(config, request)).collect();
+        let entries: usize = asked.iter().map(|config| 1 + config.synonyms.len()).sum();
+        *entries_left = entries_left.saturating_sub(entries);
+        Ok(asked)
     }
 
     fn described(&self, resource: &DescribeConfigsResource) -> Result<Vec<DescribedConfig>, ApiError> {

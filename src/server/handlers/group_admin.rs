@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::group_offsets::wire_group_id;
 use super::offsets::unreachable_reply;
 use super::operations::Resource;
+use super::retain_distinct;
 use super::split::Split;
 use crate::group::{DescribedGroup, ListGroups, ListedGroup, OFFSETS_TOPIC, Request, Response};
 use crate::server::Server;
@@ -53,8 +54,9 @@ impl Server {
     pub(in crate::server) async fn describe_groups(
         &self,
         version: i16,
-        request: DescribeGroupsRequest,
+        mut request: DescribeGroupsRequest,
     ) -> DescribeGroupsResponse {
+        retain_distinct(&mut request.groups, GroupId::clone);
         let asks_for_operations = request.include_authorized_operations;
         let replies = self.ask_each(&request.groups, Request::Describe).await;
         let groups = request.groups.into_iter().zip(replies);

@@ -19,6 +19,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::groups::owned;
 use super::offsets::unreachable_reply;
 use super::split::Split;
+use super::{NamedPartitions, retain_distinct};
 use crate::group::{
     CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedTopic, Lag, OffsetPartitions,
     OffsetToCommit, Request, Response,
@@ -127,15 +128,20 @@ impl Server {
     /// Asks the coordinators of all groups at once. Answers in the order of the request.
     async fn fetch_groups(
         &self,
-        groups: Vec<OffsetFetchRequestGroup>,
+        mut groups: Vec<OffsetFetchRequestGroup>,
         version: i16,
         wants_lag: bool,
     ) -> Vec<OffsetFetchResponseGroup> {
+        retain_distinct(&mut groups, |group| group.group_id.clone());
         let image = self.shard().image();
         let mut split = Split::new();
         let mut answers = Vec::with_capacity(groups.len());
         let mut unknown_topics = Vec::with_capacity(groups.len());
         for mut group in groups {
+            let mut named = NamedPartitions::default();
+            for topic in group.topics.iter_mut().flatten() {
+                named.retain_new((topic.topic_id, topic.name.clone()), &mut topic.partition_indexes);
+            }
             let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
             unknown_topics.push(take_unknown_topics(&mut group, version, &image));
             match self.locate_group(&group.group_id) {

@@ -1,7 +1,5 @@
 //! Metadata: what topics there are and who leads their partitions, with automatic creation.
 
-use std::collections::HashSet;
-
 use kafka_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use kafka_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -9,8 +7,8 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, TopicName as WireTopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::RequestContext;
 use super::operations::{OPERATIONS_NOT_REQUESTED, Resource};
+use super::{RequestContext, retain_distinct};
 use crate::metadata::{BrokerRegistration, MetadataImage, TopicImage};
 use crate::rt::task;
 use crate::server::Server;
@@ -83,8 +81,7 @@ impl Server {
         may_create: bool,
     ) -> Vec<MetadataResponseTopic> {
         // `KafkaApis.handleTopicMetadataRequest` takes the names as a set.
-        let mut seen = HashSet::with_capacity(asked.len());
-        asked.retain(|topic| seen.insert((topic.topic_id, topic.name.clone())));
+        retain_distinct(&mut asked, |topic| (topic.topic_id, topic.name.clone()));
         let mut answers = Vec::with_capacity(asked.len());
         let mut missing = Vec::new();
         for topic in &asked {

@@ -28,6 +28,8 @@ mod split;
 mod topic_partitions;
 mod topics;
 
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -56,9 +58,53 @@ pub(super) struct RequestContext {
     pub(super) correlation_id: i32,
 }
 
+/// Which partitions of which topics a request has named so far. A partition that is named again is answered
+/// once, where each answer may be far longer than its question; clients know answers by the partition.
+#[derive(Debug, Default)]
+struct NamedPartitions<Topic> {
+    by_topic: HashMap<Topic, HashSet<i32>>,
+}
+
+impl<Topic: Eq + Hash> NamedPartitions<Topic> {
+    /// Keeps those partitions of a topic that are named for the first time.
+    fn retain_new(&mut self, topic: Topic, partitions: &mut Vec<i32>) {
+        let seen = self.by_topic.entry(topic).or_default();
+        partitions.retain(|partition| seen.insert(*partition));
+    }
+}
+
+/// Keeps the first of those that have the same key; clients know the answers by it.
+fn retain_distinct<T, Key: Eq + Hash>(asked: &mut Vec<T>, key: impl Fn(&T) -> Key) {
+    let mut seen = HashSet::with_capacity(asked.len());
+    asked.retain(|item| seen.insert(key(item)));
+}
+
 impl RequestContext {
     /// The client's host as Kafka writes it down (`InetAddress.toString`).
     fn client_host(&self) -> String {
         format!("/{}", self.peer.ip())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_again_is_asked_for_once() {
+        let mut groups = vec!["a", "b", "a", "a", "c", "b"];
+        retain_distinct(&mut groups, |group| *group);
+        assert_eq!(groups, ["a", "b", "c"]);
+
+        let mut named = NamedPartitions::default();
+        for (topic, mut partitions, expected) in [
+            ("a", vec![2, 0, 2], vec![2, 0]),
+            ("b", vec![0], vec![0]),
+            ("a", vec![1, 0], vec![1]),
+            ("a", vec![1], vec![]),
+        ] {
+            named.retain_new(topic, &mut partitions);
+            assert_eq!(partitions, expected, "{topic}");
+        }
     }
 }

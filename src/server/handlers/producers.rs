@@ -5,6 +5,7 @@ use kafka_protocol::messages::describe_producers_response::{
 };
 use kafka_protocol::messages::{DescribeProducersRequest, ProducerId as WireProducerId};
 
+use super::NamedPartitions;
 use super::offsets::unreachable_reply;
 use super::split::{Split, UNANSWERED};
 use crate::log::ProducerSummary;
@@ -20,7 +21,9 @@ impl Server {
     ) -> DescribeProducersResponse {
         let mut split = Split::new();
         let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
+        let mut named = NamedPartitions::default();
+        for mut topic in request.topics {
+            named.retain_new(topic.name.clone(), &mut topic.partition_indexes);
             let mut answers = Vec::with_capacity(topic.partition_indexes.len());
             let is_legal = TopicName::new(&topic.name).is_ok();
             for partition in topic.partition_indexes {
