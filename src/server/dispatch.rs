@@ -93,7 +93,7 @@ impl Server {
             }
             ApiKey::SyncGroup => {
                 let request = decode::<SyncGroupRequest>(body, version)?;
-                waiting(context, async move { server.sync_group(request).await })
+                waiting(context, async move { server.sync_group(version, request).await })
             }
             ApiKey::Heartbeat => {
                 let request = decode::<HeartbeatRequest>(body, version)?;

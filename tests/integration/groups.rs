@@ -216,7 +216,9 @@ fn join_and_die(broker: &Broker, group: &'static str) {
     let sync = SyncGroupRequest::default()
         .with_group_id(group_id(group))
         .with_generation_id(joined.generation_id)
-        .with_member_id(joined.member_id);
+        .with_member_id(joined.member_id)
+        .with_protocol_type(joined.protocol_type)
+        .with_protocol_name(joined.protocol_name);
     let synced = ask(&mut wire, 5, &sync);
     assert_eq!(synced.error_code, 0);
     assert!(synced.assignment.windows(6).any(|found| found == b"shared"), "it has a share");
@@ -266,7 +268,9 @@ fn a_group_that_is_named_again_is_described_once() {
     let sync = SyncGroupRequest::default()
         .with_group_id(group_id("talkative"))
         .with_generation_id(joined.generation_id)
-        .with_member_id(joined.member_id);
+        .with_member_id(joined.member_id)
+        .with_protocol_type(joined.protocol_type)
+        .with_protocol_name(joined.protocol_name);
     assert_eq!(ask(&mut wire, 5, &sync).error_code, 0);
 
     let describe = |times| DescribeGroupsRequest::default().with_groups(vec![group_id("talkative"); times]);

@@ -8,13 +8,14 @@ use crate::harness::batch::RawBatch;
 use crate::harness::broker::Broker;
 use crate::harness::requests::{self, produce, produce_body};
 use crate::harness::wire::{self, Body, Wire, api, flexible};
-use crate::harness::{clients, now_ms};
+use crate::harness::{PATIENCE, clients, eventually, now_ms};
 
 /// Error codes of the wire that these tests look for.
 const CORRUPT_MESSAGE: i16 = 2;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_REQUIRED_ACKS: i16 = 21;
+const UNKNOWN_MEMBER_ID: i16 = 25;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
@@ -41,6 +42,18 @@ impl Scene {
     /// A connection that will misbehave.
     fn wire(&self) -> Wire {
         Wire::connect(self.broker.address())
+    }
+
+    /// A connection to the coordinator of a group, which is ready.
+    fn coordinated(&self, group: &str) -> Wire {
+        let mut wire = self.wire();
+        eventually("the group has a coordinator", PATIENCE, || {
+            let found = wire.request(api(10, 0), &Body::new().string(group)).i16();
+            let heartbeat = Body::new().string(group).i32(1).string("member");
+            let known = wire.request(api(12, 0), &heartbeat).i16();
+            (found == 0 && known == UNKNOWN_MEMBER_ID).then_some(())
+        });
+        wire
     }
 
     /// The other connection is served, and exactly its records are in the log.
@@ -388,4 +401,24 @@ fn offsets_of_a_partition_that_is_named_twice_are_not_listed() {
     let answers: Vec<_> = answers.collect();
     assert_eq!(answers, [(1, INVALID_REQUEST), (0, 0), (1, INVALID_REQUEST)]);
     scene.is_unharmed("after a partition named twice");
+}
+
+#[test]
+fn a_member_that_does_not_name_its_protocol_cannot_sync() {
+    const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+    let mut scene = Scene::new();
+    let mut coordinated = scene.coordinated("group");
+    let cases = [
+        (None, Some("range"), INCONSISTENT_GROUP_PROTOCOL),
+        (Some("consumer"), None, INCONSISTENT_GROUP_PROTOCOL),
+        (Some("consumer"), Some("range"), UNKNOWN_MEMBER_ID),
+    ];
+    for (protocol_type, protocol_name, expected) in cases {
+        let head = Body::new().compact_string(Some("group")).i32(1).compact_string(Some("member"));
+        let body = head.compact_string(None).compact_string(protocol_type).compact_string(protocol_name);
+        let mut reply = coordinated.request(flexible(14, 5), &body.compact_len(Some(0)).tags());
+        reply.i32();
+        assert_eq!(reply.i16(), expected, "{protocol_type:?} {protocol_name:?}");
+    }
+    scene.is_unharmed("after members without a protocol");
 }

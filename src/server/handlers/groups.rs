@@ -26,6 +26,8 @@ const KNOWN_MEMBER_ID_VERSION: i16 = 4;
 const NULL_PROTOCOL_VERSION: i16 = 7;
 /// From this version on a leader understands `SkipAssignment` (KIP-814).
 const SKIP_ASSIGNMENT_VERSION: i16 = 9;
+/// From this version on SyncGroup has to say what the member believes the protocol to be (KIP-559).
+const SYNC_PROTOCOL_VERSION: i16 = 5;
 /// From this version on LeaveGroup names several members (KIP-345).
 const BATCHED_LEAVE_VERSION: i16 = 3;
 
@@ -50,9 +52,14 @@ impl Server {
         join_response(joined, version)
     }
 
-    pub(in crate::server) async fn sync_group(&self, request: SyncGroupRequest) -> SyncGroupResponse {
+    pub(in crate::server) async fn sync_group(
+        &self,
+        version: i16,
+        request: SyncGroupRequest,
+    ) -> SyncGroupResponse {
         let group_id = request.group_id.to_string();
         let outcome = match group_id.is_empty() {
+            _ if !names_protocol(&request, version) => Err(ErrorCode::InconsistentGroupProtocol),
             true => Err(ErrorCode::InvalidGroupId),
             false => self.ask_group(&group_id, Request::Sync(syncing(request))).await,
         };
@@ -148,6 +155,11 @@ fn joining(context: &RequestContext, request: JoinGroupRequest) -> JoinGroup {
         requires_known_member_id: KNOWN_MEMBER_ID_VERSION <= version,
         supports_skipping_assignment: SKIP_ASSIGNMENT_VERSION <= version,
     }
+}
+
+/// `SyncGroupRequest.areMandatoryProtocolTypeAndNamePresent`
+fn names_protocol(request: &SyncGroupRequest, version: i16) -> bool {
+    version < SYNC_PROTOCOL_VERSION || (request.protocol_type.is_some() && request.protocol_name.is_some())
 }
 
 fn syncing(request: SyncGroupRequest) -> SyncGroup {
