@@ -404,6 +404,20 @@ fn offsets_of_a_partition_that_is_named_twice_are_not_listed() {
 }
 
 #[test]
+fn half_a_producer_id_is_refused() {
+    let mut scene = Scene::new();
+    for (id, epoch, error_code) in
+        [(-1, -1, 0), (7, 3, 0), (-1, 3, INVALID_REQUEST), (7, -1, INVALID_REQUEST)]
+    {
+        let body = Body::new().compact_string(None).i32(60_000).i64(id).i16(epoch).tags();
+        let mut reply = scene.wire().request(flexible(22, 3), &body);
+        reply.i32();
+        assert_eq!(reply.i16(), error_code, "id {id}, epoch {epoch}");
+    }
+    scene.is_unharmed("after half a producer id");
+}
+
+#[test]
 fn a_member_that_does_not_name_its_protocol_cannot_sync() {
     const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
     let mut scene = Scene::new();

@@ -19,6 +19,10 @@ impl Server {
                 .with_producer_id(WireProducerId(-1))
                 .with_producer_epoch(-1)
         };
+        // One without the other (`KafkaApis.handleInitProducerIdRequest`).
+        if (request.producer_id == -1) != (request.producer_epoch == -1) {
+            return refused(ErrorCode::InvalidRequest);
+        }
         match &request.transactional_id {
             // There is no transaction coordinator yet; clients retry on this error.
             Some(id) if !id.is_empty() => return refused(ErrorCode::CoordinatorNotAvailable),
