@@ -436,3 +436,23 @@ fn a_member_that_does_not_name_its_protocol_cannot_sync() {
     }
     scene.is_unharmed("after members without a protocol");
 }
+
+#[test]
+fn offsets_of_a_partition_that_is_not_there_are_not_deleted() {
+    let mut scene = Scene::new();
+    let mut wire = scene.coordinated("group");
+    // A commit makes the group.
+    let commit = Body::new().string("group").i32(-1).string("").i64(-1);
+    let commit = commit.i32(1).string("victim").i32(1).i32(0).i64(5).null_string();
+    let mut reply = wire.request(api(8, 2), &commit);
+    assert_eq!(reply.i32(), 1, "one topic");
+    _ = (reply.string(), reply.i32(), reply.i32());
+    assert_eq!(reply.i16(), 0, "error code of the commit");
+    let delete = Body::new().string("group").i32(1).string("victim").i32(2).i32(0).i32(1);
+    let mut reply = wire.request(api(47, 0), &delete);
+    assert_eq!((reply.i16(), reply.i32(), reply.i32()), (0, 0, 1), "error, throttle time, topics");
+    reply.string();
+    let answers: Vec<_> = (0..reply.i32()).map(|_| (reply.i32(), reply.i16())).collect();
+    assert_eq!(answers, [(0, 0), (1, UNKNOWN_TOPIC_OR_PARTITION)]);
+    scene.is_unharmed("after the deletion of offsets");
+}

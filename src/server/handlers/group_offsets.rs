@@ -183,12 +183,12 @@ impl Server {
         let mut places = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
-            let is_known = image.topic_by_name(&topic.name).is_some();
+            let known = image.topic_by_name(&topic.name);
             let mut answers = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
                 let answer =
                     OffsetDeleteResponsePartition::default().with_partition_index(asked.partition_index);
-                if !is_known {
+                if known.and_then(|topic| topic.partition(asked.partition_index)).is_none() {
                     answers.push(answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code()));
                     continue;
                 }
