@@ -456,3 +456,25 @@ fn offsets_of_a_partition_that_is_not_there_are_not_deleted() {
     assert_eq!(answers, [(0, 0), (1, UNKNOWN_TOPIC_OR_PARTITION)]);
     scene.is_unharmed("after the deletion of offsets");
 }
+
+#[test]
+fn topics_are_not_asked_for_by_id_before_metadata_knows_ids() {
+    let mut scene = Scene::new();
+    for version in [10, 11] {
+        for (id, name) in [(0, None), (7, Some("victim")), (7, None)] {
+            let body = Body::new().compact_len(Some(1)).uuid(id).compact_string(name).tags().i8(0);
+            let body = if version == 10 { body.i8(0) } else { body };
+            let mut reply = scene.wire().request(flexible(3, version), &body.i8(0).tags());
+            reply.i32();
+            for _ in 0..reply.compact_len() {
+                _ = (reply.i32(), reply.compact_string(), reply.i32(), reply.compact_string());
+                reply.skip_tags();
+            }
+            _ = (reply.compact_string(), reply.i32());
+            assert_eq!(reply.compact_len(), 1, "one topic");
+            let answer = (reply.i16(), reply.compact_string(), reply.uuid());
+            assert_eq!(answer, (INVALID_REQUEST, name.unwrap_or_default().to_owned(), id), "v{version}");
+        }
+    }
+    scene.is_unharmed("after topics named by id too early");
+}

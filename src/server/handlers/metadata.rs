@@ -16,6 +16,8 @@ use crate::types::{ErrorCode, NodeId, TopicId, TopicName};
 
 /// Before this version an empty list of topics means all of them, and null cannot be said.
 const NULL_MEANS_ALL_VERSION: i16 = 1;
+/// From this version on a topic may be asked for by its id (KIP-516).
+const TOPIC_ID_VERSION: i16 = 12;
 
 impl Server {
     pub(in crate::server) async fn metadata(
@@ -40,7 +42,10 @@ impl Server {
             let asked = request.topics.unwrap_or_default();
             // Versions 0 to 3 cannot say no to automatic creation (`MetadataRequest.allowAutoTopicCreation`).
             let may_create = context.api_version < 4 || request.allow_auto_topic_creation;
-            self.named_topics(asked, may_create).await
+            match context.api_version < TOPIC_ID_VERSION && asked.iter().any(is_only_for_ids) {
+                true => asked.into_iter().map(refused_as_invalid).collect(),
+                false => self.named_topics(asked, may_create).await,
+            }
         };
         if request.include_topic_authorized_operations {
             // Kafka tells them of topics that are not there, too.
@@ -134,6 +139,21 @@ impl Server {
             None => refused(ErrorCode::UnknownTopicOrPartition),
         }
     }
+}
+
+/// Versions 10 and 11 have room for an id and for no name, but do not allow either
+/// (`KafkaApis.handleTopicMetadataRequest`).
+fn is_only_for_ids(asked: &MetadataRequestTopic) -> bool {
+    asked.name.is_none() || !asked.topic_id.is_nil()
+}
+
+fn refused_as_invalid(asked: MetadataRequestTopic) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_error_code(ErrorCode::InvalidRequest.code())
+        // A response of these versions cannot leave the name out.
+        .with_name(Some(asked.name.unwrap_or_default()))
+        .with_topic_id(asked.topic_id)
+        .with_topic_authorized_operations(OPERATIONS_NOT_REQUESTED)
 }
 
 fn answer_topic(image: &MetadataImage, topic: &TopicImage) -> MetadataResponseTopic {
