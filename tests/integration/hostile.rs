@@ -404,6 +404,18 @@ fn offsets_of_a_partition_that_is_named_twice_are_not_listed() {
 }
 
 #[test]
+fn a_transactional_produce_without_answer_ends_its_connection() {
+    let mut scene = Scene::new();
+    let records = RawBatch::of(&[b"lost"], now_ms()).encode();
+    let head = Body::new().string("transaction").i16(0).i32(30_000);
+    let body = head.i32(1).string("victim").i32(1).i32(0).bytes(&records);
+    let mut wire = scene.wire();
+    wire.send(wire::PRODUCE_V7, &body);
+    assert!(wire.is_closed(), "the connection is still open");
+    scene.is_unharmed("after a transactional acks=0");
+}
+
+#[test]
 fn half_a_producer_id_is_refused() {
     let mut scene = Scene::new();
     for (id, epoch, error_code) in

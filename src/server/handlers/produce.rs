@@ -60,6 +60,10 @@ impl Server {
         };
         if request.transactional_id.is_some() {
             // Transactions need their coordinator, which this broker does not have yet.
+            if acks == Acks::None {
+                let what = "a transactional id, for which there is no coordinator".to_owned();
+                return Answer::Failed(CloseReason::SilentFailure(what));
+            }
             let refused = self.refuse_produce(request, ErrorCode::CoordinatorNotAvailable);
             return Answer::Now(encode(&context, refused));
         }
