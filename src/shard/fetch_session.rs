@@ -68,6 +68,8 @@ pub enum FetchContext {
     Incremental {
         /// The session.
         id: i32,
+        /// The epoch that the session's next request must carry.
+        next_epoch: i32,
     },
 }
 
@@ -234,33 +236,41 @@ impl FetchSessionCache {
         session.epoch = if session.epoch == i32::MAX { 1 } else { session.epoch + 1 };
         session.last_used = now;
         let partitions = session.by_turn.values().map(|cached| cached.request.clone()).collect();
-        Ok(BegunFetch { context: FetchContext::Incremental { id: request.id }, partitions })
+        let context = FetchContext::Incremental { id: request.id, next_epoch: session.epoch };
+        Ok(BegunFetch { context, partitions })
     }
 
     /// Ends a fetch. Returns the response's session id and, for each of `answers`, whether it belongs
     /// into the response.
+    ///
+    /// # Errors
+    /// For the whole request, when the session has begun another one meanwhile
+    /// (`IncrementalFetchContext.updateAndGenerateResponseData`).
     pub fn finish<'a>(
         &mut self,
         now: Instant,
         context: FetchContext,
         answers: impl ExactSizeIterator<Item = (&'a FetchPartition, PartitionStatus)> + Clone,
-    ) -> (i32, Vec<bool>) {
+    ) -> Result<(i32, Vec<bool>), ErrorCode> {
         match context {
-            FetchContext::Sessionless => (NO_SESSION, vec![true; answers.len()]),
+            FetchContext::Sessionless => Ok((NO_SESSION, vec![true; answers.len()])),
             FetchContext::Full => {
                 let all = vec![true; answers.len()];
-                (self.maybe_open(now, answers), all)
+                Ok((self.maybe_open(now, answers), all))
             }
-            FetchContext::Incremental { id } => {
+            FetchContext::Incremental { id, next_epoch } => {
                 let Some(session) = self.sessions.get_mut(&id) else {
-                    return (id, vec![true; answers.len()]);
+                    return Ok((id, vec![true; answers.len()]));
                 };
+                if session.epoch != next_epoch {
+                    return Err(ErrorCode::InvalidFetchSessionEpoch);
+                }
                 let included = answers
                     .map(|(request, status)| {
                         session.note_answer(&(request.topic.clone(), request.partition), status)
                     })
                     .collect();
-                (id, included)
+                Ok((id, included))
             }
         }
     }
@@ -352,7 +362,10 @@ mod tests {
         let asked = indexes.iter().map(|&index| partition(index, 0)).collect();
         let begun = cache.begin(now, SessionRequest { id: 0, epoch: 0 }, false, asked, &[]).unwrap();
         assert_eq!(begun.context, FetchContext::Full);
-        cache.finish(now, begun.context, begun.partitions.iter().map(|request| (request, quiet(0)))).0
+        cache
+            .finish(now, begun.context, begun.partitions.iter().map(|request| (request, quiet(0))))
+            .unwrap()
+            .0
     }
 
     #[test]
@@ -365,7 +378,7 @@ mod tests {
         let mut news = quiet(0);
         news.has_news = true;
         let answers = begun.partitions.iter().zip([news, quiet(0), quiet(9)]);
-        assert_eq!(cache.finish(now, begun.context, answers), (id, vec![true, false, true]));
+        assert_eq!(cache.finish(now, begun.context, answers), Ok((id, vec![true, false, true])));
         let begun = cache.begin(now, SessionRequest { id, epoch: 2 }, false, vec![], &[]).unwrap();
         let order: Vec<_> = begun.partitions.iter().map(|request| request.partition).collect();
         assert_eq!(order, [1, 2, 0]);
@@ -382,7 +395,7 @@ mod tests {
         {
             let begun = cache.begin(now, SessionRequest { id, epoch }, false, vec![], &[]).unwrap();
             let answers = begun.partitions.iter().map(|request| (request, status));
-            assert_eq!(cache.finish(now, begun.context, answers).1, [included], "epoch {epoch}");
+            assert_eq!(cache.finish(now, begun.context, answers), Ok((id, vec![included])), "epoch {epoch}");
         }
     }
 
@@ -396,9 +409,22 @@ mod tests {
         assert_eq!(begin(id ^ 1, 1, false), Err(ErrorCode::FetchSessionIdNotFound));
         assert_eq!(begin(id, 7, false), Err(ErrorCode::InvalidFetchSessionEpoch));
         assert_eq!(begin(id, 1, true), Err(ErrorCode::FetchSessionTopicIdError));
-        assert_eq!(begin(id, 1, false), Ok(FetchContext::Incremental { id }));
+        assert_eq!(begin(id, 1, false), Ok(FetchContext::Incremental { id, next_epoch: 2 }));
         assert_eq!(begin(id, FINAL_EPOCH, false), Ok(FetchContext::Sessionless));
         assert_eq!(begin(id, 2, false), Err(ErrorCode::FetchSessionIdNotFound));
+    }
+
+    #[test]
+    fn a_fetch_that_another_has_overtaken_is_refused() {
+        let (mut cache, now) = (cache(10), Instant::now());
+        let id = open(&mut cache, now, &[0]);
+        let mut begin = |epoch| cache.begin(now, SessionRequest { id, epoch }, false, vec![], &[]).unwrap();
+        let (slow, quick) = (begin(1), begin(2));
+        let mut finish = |begun: BegunFetch| {
+            cache.finish(now, begun.context, begun.partitions.iter().map(|request| (request, quiet(9))))
+        };
+        assert_eq!(finish(slow), Err(ErrorCode::InvalidFetchSessionEpoch));
+        assert_eq!(finish(quick), Ok((id, vec![true])));
     }
 
     #[test]

@@ -84,7 +84,11 @@ impl Server {
             .collect();
         let statuses = answered.iter().map(|(request, status, _)| (request, *status));
         let now = time::monotonic_now();
-        let (session_id, included) = self.sessions.borrow_mut().finish(now, begun.context, statuses);
+        let finished = self.sessions.borrow_mut().finish(now, begun.context, statuses);
+        let (session_id, included) = match finished {
+            Ok(finished) => finished,
+            Err(error) => return Ok(encode(&context, error, session.id, Vec::new())),
+        };
         let mut topics: Vec<FetchTopicResponse> = Vec::new();
         let mut last_topic = None;
         for ((request, _, response), _) in
