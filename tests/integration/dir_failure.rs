@@ -17,7 +17,7 @@ use crate::full_disk::{MOUNT_AND_MAKE_ROOM, in_a_mount_namespace, make_image};
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::{Broker, temporary_directory};
 use crate::harness::requests;
-use crate::harness::wire::{Body, Wire, api};
+use crate::harness::wire::{Body, FETCH_V11, Wire, api};
 use crate::harness::{PATIENCE, clients, eventually, now_ms};
 
 const KAFKA_STORAGE_ERROR: i16 = 56;
@@ -54,6 +54,22 @@ fn leaders(broker: &Broker) -> BTreeMap<i32, (i32, Option<RDKafkaErrorCode>)> {
         .iter()
         .map(|of| (of.id(), (of.leader(), of.error().map(RDKafkaErrorCode::from))))
         .collect()
+}
+
+/// A fetch that would wait for a record of one partition answers at once what is wrong with another.
+fn assert_fetch_does_not_wait(wire: &mut Wire, failed: i32, healthy: i32) {
+    let end = requests::fetch(wire, "t", healthy, 0).high_watermark;
+    let head = Body::new().i32(-1).i32(i32::MAX).i32(1).i32(1 << 20).i8(0).i32(0).i32(-1);
+    let body = [(failed, 0), (healthy, end)]
+        .iter()
+        .fold(head.i32(1).string("t").i32(2), |body, &(partition, offset)| {
+            body.i32(partition).i32(-1).i64(offset).i64(-1).i32(1 << 20)
+        });
+    let mut reply = wire.request(FETCH_V11, &body.i32(0).string(""));
+    _ = (reply.i32(), reply.i16(), reply.i32());
+    assert_eq!(reply.i32(), 1, "one topic");
+    reply.string();
+    assert_eq!((reply.i32(), reply.i32(), reply.i16()), (2, failed, KAFKA_STORAGE_ERROR));
 }
 
 /// DescribeLogDirs v1: each directory with its error.
@@ -95,6 +111,7 @@ fn a_failed_directory_takes_its_partitions_along_and_no_others() {
     let doomed_partitions: Vec<i32> = (0..PARTITIONS).filter(|&partition| is_doomed(partition)).collect();
     assert!((1..PARTITIONS as usize).contains(&doomed_partitions.len()), "{doomed_partitions:?}");
     let is_doomed = |partition: i32| doomed_partitions.contains(&partition);
+    let healthy = (0..PARTITIONS).find(|&partition| !is_doomed(partition)).expect("not all are doomed");
     if let Err(reason) = shut_down(&shard.join("meta.properties")) {
         eprintln!("skipped, a file system cannot be shut down here: {reason}");
         return;
@@ -118,6 +135,7 @@ fn a_failed_directory_takes_its_partitions_along_and_no_others() {
         assert_eq!(requests::fetch(&mut wire, "t", partition, 0).error_code, expected, "{partition}");
         assert_eq!(requests::list_offset(&mut wire, "t", partition, -1).0, expected, "{partition}");
     }
+    assert_fetch_does_not_wait(&mut wire, doomed_partitions[0], healthy);
     let dirs = log_dirs(&mut wire);
     assert_eq!(dirs.len(), 2, "{dirs:?}");
     for (path, error_code) in dirs {

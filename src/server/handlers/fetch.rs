@@ -27,6 +27,8 @@ use crate::wire::messages::StrBytes;
 
 /// From this version on topics are named by id (KIP-516).
 const TOPIC_IDS_VERSION: i16 = 13;
+/// From this version on clients know KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR_VERSION: i16 = 6;
 
 /// What one shard reads for a fetch, and the places of its answers.
 type Owner = super::split::Owner<usize, FetchPart>;
@@ -48,7 +50,7 @@ impl Server {
         let uses_ids = TOPIC_IDS_VERSION <= context.api_version;
         let session = SessionRequest { id: request.session_id, epoch: request.session_epoch };
         let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(self.config().fetch_max_bytes);
-        let patience = Patience {
+        let mut patience = Patience {
             // More than fits the response never comes (`KafkaApis.handleFetchRequest`).
             min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as u64),
             max_bytes,
@@ -61,6 +63,9 @@ impl Server {
             Err(error) => return Ok(encode(&context, error, NO_SESSION, Vec::new())),
         };
         let (split, mut answers) = self.plan_fetch(&begun.partitions).await;
+        if answers.iter().any(|answer| matches!(answer, Answer::Unreadable(_))) {
+            patience.deadline = now;
+        }
         match begun.context {
             FetchContext::Sessionless => context.affinity.note(split.sole_owner()),
             // A client without a session asks for one again.
@@ -78,7 +83,8 @@ impl Server {
             .into_iter()
             .zip(answers)
             .map(|(request, answer)| {
-                let response = partition_response(request.partition, answer);
+                let mut response = partition_response(request.partition, answer);
+                response.error_code = known_to_client(response.error_code, context.api_version);
                 (request, status(&response), response)
             })
             .collect();
@@ -117,6 +123,10 @@ impl Server {
                 TopicRef::Id(id) => self.shard().locate_by_id(*id, request.partition),
             };
             match target {
+                // As a read that fails in `ReplicaManager.fetchMessages`; unknown partitions are not read.
+                Err(error @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError)) => {
+                    answers.push(Answer::Unreadable(error));
+                }
                 Err(error) => answers.push(Answer::Unlocated(error)),
                 Ok((shard, id)) => {
                     answers.push(Answer::Unlocated(UNANSWERED));
@@ -201,8 +211,10 @@ impl Server {
 
 /// The answer for one partition of a fetch.
 enum Answer {
-    /// No shard was asked, or the shard is stopping.
+    /// Nobody knows the partition, or its shard is stopping.
     Unlocated(ErrorCode),
+    /// It is not to be read here, and the client should hear of it at once.
+    Unreadable(ErrorCode),
     /// The shard's.
     Fetched(Fetched),
 }
@@ -240,7 +252,9 @@ fn trim(answers: &mut [Answer], max_bytes: usize) {
 
 fn partition_response(partition: i32, answer: Answer) -> FetchPartitionResponse {
     let fetched = match answer {
-        Answer::Unlocated(error) => return FetchPartitionResponse::error(partition, error),
+        Answer::Unlocated(error) | Answer::Unreadable(error) => {
+            return FetchPartitionResponse::error(partition, error);
+        }
         Answer::Fetched(fetched) => fetched,
     };
     if let Some(error) = &fetched.error {
@@ -253,6 +267,14 @@ fn partition_response(partition: i32, answer: Answer) -> FetchPartitionResponse 
         diverging_epoch: fetched.diverging.map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
         records: fetched.chunks,
         ..FetchPartitionResponse::error(partition, ErrorCode::None)
+    }
+}
+
+/// `KafkaApis.maybeDownConvertStorageError`: either way the client asks who leads, and again.
+fn known_to_client(error: ErrorCode, version: i16) -> ErrorCode {
+    match error {
+        ErrorCode::KafkaStorageError if version < STORAGE_ERROR_VERSION => ErrorCode::NotLeaderOrFollower,
+        other => other,
     }
 }
 
@@ -314,6 +336,14 @@ mod tests {
     use bytes::{BufMut, BytesMut};
 
     use super::*;
+
+    #[test]
+    fn old_clients_are_not_told_of_storage_errors() {
+        let check = |error, version, expected| assert_eq!(known_to_client(error, version), expected);
+        check(ErrorCode::KafkaStorageError, 5, ErrorCode::NotLeaderOrFollower);
+        check(ErrorCode::KafkaStorageError, 6, ErrorCode::KafkaStorageError);
+        check(ErrorCode::UnknownTopicOrPartition, 4, ErrorCode::UnknownTopicOrPartition);
+    }
 
     #[test]
     fn the_partitions_of_a_topic_share_its_name() {
