@@ -28,8 +28,9 @@ use crate::wire::offsets::{decode_offset_commit, decode_offset_fetch};
 use crate::wire::{WireError, api, fetch, produce};
 
 impl Server {
-    /// The first stage of a request. When this returns, a later request of the same connection cannot
-    /// overtake it at any shard.
+    /// The first stage of a request. When this returns, the records of a Produce have their order: a later
+    /// request of the same connection cannot overtake them at any shard. Other requests do their work in the
+    /// second stage, which begins while earlier ones still wait.
     pub(super) fn dispatch(
         self: &Rc<Self>,
         connection: &ConnectionContext,

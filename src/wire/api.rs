@@ -44,7 +44,8 @@ const fn row(key: ApiKey, min: i16, max: i16, flexible_from: i16) -> ApiRow {
     ApiRow { key, min, max, advertised_min: min, flexible_from }
 }
 
-/// Every API served, by key. The versions are those that Kafka 4.3 calls stable.
+/// Every API served, by key. The versions are those that Kafka 4.3 calls stable, as far as `kafka-protocol`
+/// knows them: it has no ListOffsets 11 and no DescribeLogDirs 5.
 pub const ALL: &[ApiRow] = &[
     // librdkafka takes a minimum above 0 for a broker that knows no compression (KAFKA-18659).
     ApiRow { advertised_min: 0, ..row(ApiKey::Produce, 3, 13, 9) },

@@ -51,8 +51,10 @@ pub fn encode<T: Encodable>(message: &T, version: i16, out: &mut BytesMut) -> Re
         .map_err(|error| WireError::Unencodable { version, detail: format!("{error:#}") })
 }
 
-/// The longest answer. What is longer was asked for to be: a request may name the same thing again and again,
-/// and Kafka has no bound of its own but the protocol's 2 GiB.
+/// The longest answer that is encoded; what is longer ends its connection. The message itself is there by
+/// then: what a handler gathers needs a bound of its own.
+///
+/// Differs from Kafka, which has no bound but the protocol's 2 GiB.
 const RESPONSE_BYTES_MAX: usize = 256 << 20;
 
 /// A whole response frame: length, header, body.
