@@ -253,8 +253,8 @@ async fn serve(
     reading.queue.close();
     let write_outcome = writing.await;
     match write_outcome.and(read_outcome) {
-        Ok(None) => {}
-        Ok(Some(Leaving { to, stream })) => {
+        // Whoever has cut it off meanwhile wants it gone from the broker.
+        Ok(Some(Leaving { to, stream })) if !handle.abort.is_cancelled() => {
             let connection = MovingConnection {
                 stream,
                 unread: reading.buffer.unread().to_vec(),
@@ -264,6 +264,7 @@ async fn serve(
             tracing::debug!(target: "server", %peer, shard = to.0, "a connection moves");
             server.shard().hand_over(to, connection, slot).await;
         }
+        Ok(_) => {}
         Err(reason) => tracing::info!(target: "server", %peer, %reason, "closed a connection"),
     }
     server.unregister(number);
