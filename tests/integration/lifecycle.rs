@@ -132,6 +132,15 @@ fn a_directory_that_another_broker_uses_is_refused() {
 }
 
 #[test]
+fn a_directory_may_be_named_from_the_working_directory() {
+    let directory = temporary_directory();
+    let enter = ["env", "-C", directory.path().to_str().expect("UTF-8")].map(str::to_owned);
+    let broker = Broker::start_with(1, |launch| launch.through(&enter).with("log.dirs", "data"));
+    Wire::connect(broker.address()).api_versions().expect("the broker serves");
+    assert!(directory.path().join("data").is_dir());
+}
+
+#[test]
 fn a_directory_of_something_else_is_refused() {
     let directory = temporary_directory();
     let data = directory.path().join("data");
