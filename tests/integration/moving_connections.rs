@@ -135,6 +135,18 @@ fn session_fetch(wire: &mut Wire, (id, epoch): (i32, i32)) -> (i16, i32) {
 }
 
 #[test]
+fn a_connection_with_a_session_stays_whatever_else_it_asks_for() {
+    let broker = broker(&[("corelog.connection.moves.after.requests", "8")]);
+    for _ in 0..CONNECTIONS {
+        let mut wire = Wire::connect(broker.address());
+        let id = std::iter::repeat_with(|| session_fetch(&mut wire, (0, 0)).1).take(2).find(|id| *id != 0);
+        let id = id.expect("a session is opened here or at the other shard");
+        produce_in_bursts(&mut wire, 1, 5);
+        assert_eq!(session_fetch(&mut wire, (id, 1)), (0, id));
+    }
+}
+
+#[test]
 fn a_consumer_has_its_session_where_its_partition_is() {
     let broker = broker(&[]);
     let mut wires: Vec<Wire> = (0..CONNECTIONS).map(|_| Wire::connect(broker.address())).collect();

@@ -95,6 +95,10 @@ impl Server {
             Ok(finished) => finished,
             Err(error) => return Ok(encode(&context, error, session.id, Vec::new())),
         };
+        if session_id != NO_SESSION {
+            // It is of this shard.
+            context.affinity.stay();
+        }
         let mut topics: Vec<FetchTopicResponse> = Vec::new();
         let mut last_topic = None;
         for ((request, _, response), _) in
