@@ -28,6 +28,9 @@ use crate::shard::{ConnectionSlot, MovingConnection};
 use crate::types::ShardId;
 use crate::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
 
+/// Bytes of responses that may wait behind one that the client does not read; beyond, it is cut off.
+const UNREAD_BYTES_MAX: usize = 64 << 20;
+
 /// What the requests of a connection have in common.
 #[derive(Debug)]
 pub(super) struct ConnectionContext {
@@ -110,6 +113,13 @@ struct AnswerQueue {
     became_idle: Notify,
 }
 
+/// Requests at the front of a queue that need no more than to be sent, and the bytes of their responses.
+#[derive(Default)]
+struct Ahead {
+    requests: usize,
+    bytes: usize,
+}
+
 impl AnswerQueue {
     fn push(&self, in_flight: InFlight) {
         self.is_idle.set(false);
@@ -140,29 +150,33 @@ impl AnswerQueue {
     }
 
     /// Finishes requests in order as they come, up to one that may wait for long, behind which nothing comes
-    /// before it is answered; their responses stay. Never ready. Dropped, it leaves every request where it
-    /// was.
-    async fn finish_ahead<T>(&self) -> T {
-        // Those at the front that need no more than to be sent.
-        let mut finished = 0;
+    /// before it is answered; their responses stay. Ready when those are more than the client may leave
+    /// unread. Dropped, it leaves every request where it was.
+    async fn finish_ahead(&self) -> CloseReason {
+        let mut ahead = Ahead::default();
         loop {
-            poll_fn(|cx| self.poll_finish_ahead(&mut finished, cx)).await;
+            poll_fn(|cx| self.poll_finish_ahead(&mut ahead, cx)).await;
+            if UNREAD_BYTES_MAX < ahead.bytes {
+                return CloseReason::Unread(ahead.bytes);
+            }
             self.changed.wait().await;
         }
     }
 
-    /// Ready when all requests that are there are finished.
-    fn poll_finish_ahead(&self, finished: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let waits_long = |in_flight: &InFlight| matches!(in_flight.answer, Answer::Waiting(_));
-            if self.waiting.borrow().get(*finished).is_some_and(waits_long) {
+    /// Ready when all requests that are there are finished, or their responses are too many bytes.
+    fn poll_finish_ahead(&self, ahead: &mut Ahead, cx: &mut Context<'_>) -> Poll<()> {
+        let waits_long = |in_flight: &InFlight| matches!(in_flight.answer, Answer::Waiting(_));
+        while ahead.bytes <= UNREAD_BYTES_MAX {
+            if self.waiting.borrow().get(ahead.requests).is_some_and(waits_long) {
                 return Poll::Pending;
             }
-            match ready!(self.poll_finish(*finished, cx)) {
-                true => *finished += 1,
-                false => return Poll::Ready(()),
+            if !ready!(self.poll_finish(ahead.requests, cx)) {
+                break;
             }
+            ahead.bytes += self.waiting.borrow()[ahead.requests].answer.response_bytes();
+            ahead.requests += 1;
         }
+        Poll::Ready(())
     }
 
     /// Finishes the request at `index`; ready with `false` when there is none.
@@ -405,7 +419,7 @@ async fn flush(
     }
     handle.touch();
     let writing = async { writer.write_all(output).await.map_err(|_| CloseReason::PeerGone) };
-    or(writing, queue.finish_ahead()).await
+    or(writing, async { Err(queue.finish_ahead().await) }).await
 }
 
 #[cfg(test)]
@@ -476,12 +490,27 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_goes_on_asking_and_reads_nothing_is_cut_off() {
+        let scene = Scene::new();
+        let response = Bytes::from(vec![0; UNREAD_BYTES_MAX / 2]);
+        for _ in 0..2 {
+            scene.push(Answer::Now(vec![response.clone().into()]), true);
+        }
+        let mut ahead = pin!(scene.queue.finish_ahead());
+        assert!(block_on(poll_once(ahead.as_mut())).is_none());
+        scene.push(Answer::Now(vec![response.slice(..1).into()]), true);
+        scene.queue.changed.notify_one();
+        let reason = block_on(poll_once(ahead.as_mut()));
+        assert_eq!(reason, Some(CloseReason::Unread(UNREAD_BYTES_MAX + 1)));
+    }
+
+    #[test]
     fn requests_are_finished_ahead_up_to_one_that_may_wait_for_long() {
         let scene = Scene::new();
         let first = scene.push_later();
         scene.push(Answer::Silent(Box::pin(ready(Ok(())))), true);
         scene.push(Answer::Waiting(Box::pin(ready(Ok(Frame::new())))), false);
-        let mut ahead = pin!(scene.queue.finish_ahead::<()>());
+        let mut ahead = pin!(scene.queue.finish_ahead());
         assert!(block_on(poll_once(ahead.as_mut())).is_none());
         assert_eq!(scene.memory.available(), MEMORY - 2, "in order");
         _ = first.send(());

@@ -39,6 +39,14 @@ impl Answer {
         polled.map(|outcome| *self = outcome.map_or_else(Self::Failed, Self::Now))
     }
 
+    /// Bytes of the response of a finished answer.
+    pub(super) fn response_bytes(&self) -> usize {
+        match self {
+            Self::Now(frame) => frame.iter().map(Piece::len).sum(),
+            _ => 0,
+        }
+    }
+
     /// The response of a finished answer.
     pub(super) fn into_response(self) -> Result<Frame, CloseReason> {
         match self {
@@ -61,6 +69,9 @@ pub(super) enum CloseReason {
     /// A response of ours cannot be encoded in the client's version: a bug, kept to this connection.
     #[error("cannot encode a response: {0}")]
     Unencodable(String),
+    /// The client goes on asking and reads nothing.
+    #[error("the client leaves {0} bytes of responses unread")]
+    Unread(usize),
     /// The client does not take its responses any more.
     #[error("the client is gone")]
     PeerGone,
