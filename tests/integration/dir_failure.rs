@@ -13,9 +13,9 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::full_disk::{MOUNT_AND_MAKE_ROOM, in_a_mount_namespace, make_image};
+use crate::full_disk::{MOUNT_AND_MAKE_ROOM, directory_with_image, in_a_mount_namespace};
 use crate::harness::batch::RawBatch;
-use crate::harness::broker::{Broker, temporary_directory};
+use crate::harness::broker::Broker;
 use crate::harness::requests;
 use crate::harness::wire::{Body, FETCH_V11, Wire, api};
 use crate::harness::{PATIENCE, clients, eventually, now_ms};
@@ -90,11 +90,7 @@ fn log_dirs(wire: &mut Wire) -> Vec<(String, i16)> {
 
 #[test]
 fn a_failed_directory_takes_its_partitions_along_and_no_others() {
-    let directory = temporary_directory();
-    if let Err(reason) = make_image(directory.path()) {
-        eprintln!("skipped, no file system of its own can be mounted here: {reason}");
-        return;
-    }
+    let Some(directory) = directory_with_image() else { return };
     let (sound, doomed) = (directory.path().join("sound"), directory.path().join("mount/data"));
     let wrapper = in_a_mount_namespace(MOUNT_AND_MAKE_ROOM, directory.path());
     let mut broker = Broker::start_with(2, |launch| {
@@ -172,11 +168,7 @@ fn a_failed_directory_takes_its_partitions_along_and_no_others() {
 
 #[test]
 fn the_broker_ends_with_its_last_directory() {
-    let directory = temporary_directory();
-    if let Err(reason) = make_image(directory.path()) {
-        eprintln!("skipped, no file system of its own can be mounted here: {reason}");
-        return;
-    }
+    let Some(directory) = directory_with_image() else { return };
     let data = directory.path().join("mount/data");
     let metadata = directory.path().join("metadata");
     fs::create_dir(&metadata).expect("a directory");

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::harness::batch::RawBatch;
 use crate::harness::broker::{Broker, temporary_directory};
 use crate::harness::requests::{self, Produced};
@@ -34,8 +36,19 @@ pub(crate) fn in_a_mount_namespace(script: &str, directory: &Path) -> Vec<String
     words
 }
 
-/// An ext4 image and a place to mount it, or why that cannot be.
-pub(crate) fn make_image(directory: &Path) -> Result<(), String> {
+/// A directory with an ext4 image and a place to mount it; where that cannot be, says so.
+pub(crate) fn directory_with_image() -> Option<TempDir> {
+    let directory = temporary_directory();
+    match make_image(directory.path()) {
+        Ok(()) => Some(directory),
+        Err(reason) => {
+            eprintln!("skipped, no file system of its own can be mounted here: {reason}");
+            None
+        }
+    }
+}
+
+fn make_image(directory: &Path) -> Result<(), String> {
     let path = directory.join("image");
     File::create(&path).and_then(|file| file.set_len(IMAGE_BYTES)).map_err(|error| error.to_string())?;
     fs::create_dir(directory.join("mount")).map_err(|error| error.to_string())?;
@@ -54,11 +67,7 @@ const JOURNAL_BYTES: &str = "8589934592";
 
 #[test]
 fn without_room_for_the_journal_producers_are_served_from_segments() {
-    let directory = temporary_directory();
-    if let Err(reason) = make_image(directory.path()) {
-        eprintln!("skipped, no file system of its own can be mounted here: {reason}");
-        return;
-    }
+    let Some(directory) = directory_with_image() else { return };
     let data = directory.path().join("mount/data");
     let broker = Broker::start_with(1, |launch| {
         launch
@@ -95,11 +104,7 @@ fn is_whole(wire: &mut Wire, acknowledged: &[(i64, u8)]) {
 
 #[test]
 fn a_full_disk_fails_produces_and_nothing_else() {
-    let directory = temporary_directory();
-    if let Err(reason) = make_image(directory.path()) {
-        eprintln!("skipped, no file system of its own can be mounted here: {reason}");
-        return;
-    }
+    let Some(directory) = directory_with_image() else { return };
     let data = directory.path().join("mount/data");
     let mut broker = Broker::start_with(1, |launch| {
         let wrapper = in_a_mount_namespace(MOUNT_WITH_BALLAST, directory.path());
