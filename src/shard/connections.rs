@@ -40,11 +40,8 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let Some(peer) = self.peer.take() else { return };
-        if self.shard.id == COUNTING {
-            self.shard.connection_closed(peer);
-        } else {
-            self.shard.mesh.post(usize::from(COUNTING.0), Message::ConnectionClosed(peer));
+        if let Some(peer) = self.peer.take() {
+            self.shard.tell(usize::from(COUNTING.0), Message::ConnectionClosed(peer));
         }
     }
 }
@@ -75,11 +72,7 @@ impl Shard {
     pub async fn admit_connection(self: &Rc<Self>, peer: Peer) -> Result<ConnectionSlot, TooManyConnections> {
         assert_eq!(peer.shard, self.id, "a shard asks for its own connections");
         if self.connection_limits.borrow().is_unlimited() {
-            if self.id == COUNTING {
-                self.connections.borrow_mut().handle_unasked(peer);
-            } else {
-                self.mesh.post(usize::from(COUNTING.0), Message::ConnectionOpened(peer));
-            }
+            self.tell(usize::from(COUNTING.0), Message::ConnectionOpened(peer));
             return Ok(ConnectionSlot::new(self, peer));
         }
         match self.ask(COUNTING, ShardRequest::AdmitConnection(peer)).await {
@@ -132,7 +125,7 @@ impl Shard {
     }
 
     /// Takes up other limits than before.
-    pub(super) fn limit_connections(&self, config: &NetworkConfig) {
+    pub(super) fn limit_connections(self: &Rc<Self>, config: &NetworkConfig) {
         let (total, per_ip) = (config.connections_max, config.connections_per_ip_max);
         let creations_per_second = config.connection_creation_rate_max;
         let has_other_rate = {
@@ -164,12 +157,12 @@ impl Shard {
         .detach();
     }
 
-    fn connection_arrived(&self, applicant: Applicant, peer: Peer) {
+    fn connection_arrived(self: &Rc<Self>, applicant: Applicant, peer: Peer) {
         self.connections.borrow_mut().handle_arrival(applicant, peer);
         self.settle_connections();
     }
 
-    pub(super) fn connection_closed(&self, peer: Peer) {
+    pub(super) fn connection_closed(self: &Rc<Self>, peer: Peer) {
         self.connections.borrow_mut().handle_departure(peer);
         self.settle_connections();
     }
@@ -179,15 +172,12 @@ impl Shard {
         self.shed_changed.notify_one();
     }
 
-    fn settle_connections(&self) {
+    fn settle_connections(self: &Rc<Self>) {
         loop {
             let output = self.connections.borrow_mut().poll_output();
             match output {
                 Some(Output::Reply(reply, verdict)) => reply(ShardReply::AdmitConnection(verdict)),
-                Some(Output::Shed(shard)) if shard == self.id => self.shed_connection(),
-                Some(Output::Shed(shard)) => {
-                    self.mesh.post(usize::from(shard.0), Message::ShedConnection);
-                }
+                Some(Output::Shed(shard)) => self.tell(usize::from(shard.0), Message::ShedConnection),
                 None => return,
             }
         }

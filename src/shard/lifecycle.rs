@@ -348,7 +348,7 @@ impl Shard {
     }
 
     /// Topics inherit from the broker: all of them may have other settings now.
-    async fn apply_broker_config(&self) {
+    async fn apply_broker_config(self: &Rc<Self>) {
         self.reconfigure();
         let partitions: Vec<_> = self.open_partitions().values().cloned().collect();
         for partition in partitions {

@@ -175,7 +175,7 @@ impl Shard {
     }
 
     /// Takes up the dynamic configuration that the image holds.
-    fn reconfigure(&self) {
+    fn reconfigure(self: &Rc<Self>) {
         let config = effective_broker_config(&self.config(), &self.image());
         self.limit_connections(&config.network);
         *self.config.borrow_mut() = Rc::new(config);
@@ -355,6 +355,15 @@ impl Shard {
                 task::yield_if_needed().await;
                 self.handle(from, message);
             }
+        }
+    }
+
+    /// Says something to an executor, which may be this one.
+    fn tell(self: &Rc<Self>, executor: usize, message: Message) {
+        if executor == self.index() {
+            self.handle(executor, message);
+        } else {
+            self.mesh.post(executor, message);
         }
     }
 

@@ -34,7 +34,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.shard.waiting.borrow_mut().remove(&self.token);
         for (owner, partitions) in self.watched.drain(..) {
-            self.shard.unwatch(self.token, owner, partitions);
+            let unwatch = Message::Unwatch { token: self.token, partitions };
+            self.shard.tell(usize::from(owner.0), unwatch);
         }
     }
 }
@@ -48,14 +49,6 @@ impl Shard {
         Waiting { token, notify, shard: Rc::clone(self), watched }
     }
 
-    fn unwatch(&self, token: WatchToken, owner: ShardId, partitions: Vec<PartitionId>) {
-        if owner == self.id {
-            self.unwatch_local(token, self.index(), &partitions);
-        } else {
-            self.mesh.post(usize::from(owner.0), Message::Unwatch { token, partitions });
-        }
-    }
-
     pub(super) fn unwatch_local(&self, token: WatchToken, executor: usize, partitions: &[PartitionId]) {
         for id in partitions {
             if let Ok(partition) = self.partition(*id) {
@@ -65,13 +58,9 @@ impl Shard {
     }
 
     /// Wakes every fetch that watches `partition`, once.
-    pub(super) fn wake_watchers(&self, partition: &Partition) {
+    pub(super) fn wake_watchers(self: &Rc<Self>, partition: &Partition) {
         for (token, executor) in partition.take_watchers() {
-            if executor == self.index() {
-                self.wake(token);
-            } else {
-                self.mesh.post(executor, Message::Woken(token));
-            }
+            self.tell(executor, Message::Woken(token));
         }
     }
 
