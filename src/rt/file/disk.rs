@@ -36,8 +36,7 @@ impl DirectDisk {
     async fn direct_io(&self, path: &Path) -> Result<DirectIo, DiskError> {
         match path.parent() {
             _ if self.buffered => Ok(DirectIo::Unsupported),
-            Some(dir) if !dir.as_os_str().is_empty() => device::direct_io(dir).await,
-            _ => device::direct_io(Path::new(".")).await,
+            dir => device::direct_io(named(dir.unwrap_or(path))).await,
         }
     }
 }
@@ -136,7 +135,12 @@ fn list_dir(dir: &Path) -> io::Result<Vec<DirEntry>> {
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    File::open(named(dir))?.sync_all()
+}
+
+/// A directory by a name that the kernel takes: the parent of a relative name of one part has none.
+fn named(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }
 
 /// The file, or one byte more than `max` of it.
@@ -155,10 +159,7 @@ fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
         fs::remove_file(&temporary).ok();
         return Err(error);
     }
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => sync_dir(dir),
-        _ => sync_dir(Path::new(".")),
-    }
+    sync_dir(path.parent().unwrap_or(path))
 }
 
 fn write_synced(path: &Path, contents: &[u8]) -> io::Result<()> {

@@ -202,9 +202,9 @@ impl Identity {
             directory_id: random_uuid(prng),
         };
         meta.write(disk, path).await?;
-        // A relative name of one part lies in the working directory.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        disk.sync_dir(parent.unwrap_or(Path::new("."))).await?;
+        if let Some(parent) = path.parent() {
+            disk.sync_dir(parent).await?;
+        }
         tracing::info!(
             target: "control", dir = %path.display(), cluster_id = meta.cluster_id, node_id = %meta.node_id,
             directory_id = %meta.directory_id, "formatted"
