@@ -222,9 +222,7 @@ impl Shard {
             let id = PartitionId { topic_id: log.topic_id(), partition: log.topic_partition().partition };
             self.partition(id).ok()
         };
-        let logs = driver.journal.pressing();
-        // A log that is offline keeps its entries in the journal until a start restores them.
-        logs.iter().filter(|log| log.has_unstored()).filter_map(partition_of).collect()
+        driver.journal.pressing().iter().filter_map(partition_of).collect()
     }
 
     /// Writes what partitions have in the journal into their segments, in a task of its own.

@@ -216,7 +216,9 @@ impl<D: Disk> Journal<D> {
         if space.sealed_count() < sealed_max && !self.core.is_refused.get() {
             return Vec::new();
         }
-        space.pins_of_oldest().filter_map(|pin| pin.needs.as_ref()).map(|(log, _)| log.clone()).collect()
+        let logs = space.pins_of_oldest().filter_map(|pin| pin.needs.as_ref()).map(|(log, _)| log);
+        // A log that is offline keeps its entries in the journal until a start restores them.
+        logs.filter(|log| log.has_unstored()).cloned().collect()
     }
 
     /// The first failure, which ended all writing.
