@@ -28,6 +28,7 @@ use super::journal::{BrokenFrames, Journal, JournalConfig, JournalContents, LogK
 use super::log::Log;
 use super::partition_metadata;
 use super::recovery::{OpenWith, RecoveryReport};
+use super::retention::RETRY_REMOVAL_MS;
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
@@ -40,9 +41,6 @@ const DELETE_DIR_SUFFIX: &str = "-delete";
 
 /// The longest name of a directory.
 const NAME_BYTES_MAX: usize = 255;
-
-/// After how long a directory that could not be removed is tried again.
-const RETRY_REMOVAL_MS: i64 = 60_000;
 
 /// The largest checkpoint file that is read.
 const CHECKPOINT_BYTES_MAX: usize = 256 << 20;

@@ -19,8 +19,8 @@ use super::time_lookup::load_max_timestamp;
 /// What the name of a deleted file ends with (`LogFileUtils.DELETED_FILE_SUFFIX`).
 pub(super) const DELETED_SUFFIX: &str = ".deleted";
 
-/// After how long files that could not be removed are tried again.
-const RETRY_REMOVAL_MS: i64 = 60_000;
+/// After how long what could not be removed is tried again.
+pub(super) const RETRY_REMOVAL_MS: i64 = 60_000;
 
 /// Renamed files of one segment, and when they are to be removed.
 #[derive(Debug, Clone)]

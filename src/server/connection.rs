@@ -77,7 +77,6 @@ impl ConnectionHandle {
 /// A connection that may be served.
 pub(super) struct Accepted {
     pub(super) stream: Stream,
-    pub(super) peer: SocketAddr,
     /// Its place within the broker's limits.
     pub(super) slot: ConnectionSlot,
     /// What another shard has received of the next request.
@@ -236,7 +235,8 @@ async fn serve(
     accepted: Accepted,
     queue: &Rc<AnswerQueue>,
 ) {
-    let Accepted { stream, peer, slot, unread, moves } = accepted;
+    let Accepted { stream, slot, unread, moves } = accepted;
+    let peer = stream.peer_addr();
     let handle = Rc::new(ConnectionHandle::new(listener.is_protected));
     let number = server.register(&handle);
     let (reader, mut writer) = stream.split();

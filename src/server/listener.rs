@@ -54,7 +54,7 @@ async fn accept(
         let (stream, peer) = listener.accept().await?;
         let (shard, is_protected) = (server.shard.id(), context.is_protected);
         match server.shard.admit_connection(Peer { ip: peer.ip(), shard, is_protected }).await {
-            Ok(slot) => return Ok(Accepted { stream, peer, slot, unread: Vec::new(), moves: 0 }),
+            Ok(slot) => return Ok(Accepted { stream, slot, unread: Vec::new(), moves: 0 }),
             Err(reason) => {
                 tracing::info!(target: "server", listener = %context.name, %peer, %reason, "refused");
             }

@@ -125,8 +125,7 @@ impl Server {
             let (arrived, slot) = self.shard.arriving_connection().await;
             let listener = ListenerContext { name: arrived.listener, is_protected: slot.is_protected() };
             let stream = arrived.stream.attach();
-            let peer = stream.peer_addr();
-            let accepted = Accepted { stream, peer, slot, unread: arrived.unread, moves: arrived.moves };
+            let accepted = Accepted { stream, slot, unread: arrived.unread, moves: arrived.moves };
             task::spawn(connection::run(Rc::clone(&self), Rc::new(listener), accepted)).detach();
         }
     }

@@ -11,10 +11,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
+use super::deferred::on_a_thread;
 use super::partition::Partition;
 use crate::log::{CleanError, CleanReport, Cleanable, CleanerLimits, Log, LogError, LongWork, NoThread};
 use crate::rt::file::DirectDisk;
-use crate::rt::offload::offload;
 use crate::rt::{task, time};
 
 /// The longest nap between two looks at whether the shard is closing.
@@ -67,7 +67,7 @@ impl LongWork for CleaningWork<'_> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoThread> {
-        offload(work).await.map_err(|error| NoThread { cause: error.to_string() })
+        on_a_thread(work).await
     }
 }
 

@@ -47,8 +47,15 @@ impl LongWork for Shard {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoThread> {
         let _outside = self.long_validation.acquire(1).await;
-        offload(work).await.map_err(|error| NoThread { cause: error.to_string() })
+        on_a_thread(work).await
     }
+}
+
+/// Does what takes longer than a turn on a thread of its own.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NoThread> {
+    offload(work).await.map_err(|error| NoThread { cause: error.to_string() })
 }
 
 /// What may still be done before other clients have their turn.

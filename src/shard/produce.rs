@@ -237,10 +237,11 @@ impl Shard {
 
     async fn flush_until_clean(self: &Rc<Self>, partition: &Rc<Partition>, mut way: Way) {
         while partition.wants_flush() {
-            let may_go_elsewhere = std::mem::replace(&mut way, Way::JournalIfItMay) == Way::JournalIfItMay;
-            if may_go_elsewhere && !partition.wants_checkpoint() && self.gives_to_journal(partition) {
+            let asks_journal = way == Way::JournalIfItMay && !partition.wants_checkpoint();
+            if asks_journal && self.gives_to_journal(partition) {
                 return;
             }
+            way = Way::JournalIfItMay;
             let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };
             let unchecked_before = partition.log.bytes_since_checkpoint();
             let flushed = match partition.take_checkpoint_wanted() {
