@@ -170,6 +170,13 @@ pub trait DiskFile: 'static {
         None
     }
 
+    /// As [`Self::page_cached`], when the kernel has read what is missing. `None` also when the disk fails: a
+    /// read tells why.
+    async fn page_cached_when_read(&self, position: u64, len: usize) -> Option<FileSlice> {
+        let _ = (position, len);
+        None
+    }
+
     /// A copy of the bytes that the page cache has from `position` on, at most `len`, as
     /// [`Self::page_cached`].
     fn read_page_cached(&self, position: u64, len: usize) -> Option<Bytes> {

@@ -147,8 +147,8 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         Ok(chunks)
     }
 
-    /// As [`Self::read`], for a socket: settled bytes stay in the page cache if they are there. If not, they
-    /// are read, and the kernel fetches what comes behind them.
+    /// As [`Self::read`], for a socket: settled bytes go through the page cache, where the kernel reads what
+    /// comes behind them meanwhile.
     pub(super) async fn pieces_to_send(&self, start: u64, end: u64) -> Result<Vec<Piece>, ReadError> {
         let settled_end = self.settled_end();
         let is_worth_it = SEND_FILE_BYTES_MIN <= end - start && end <= settled_end;
@@ -157,11 +157,16 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
         let is_in_memory = self.cached(start).is_some() && self.cached(end - 1).is_some();
         if is_worth_it && !is_in_memory {
             let file = self.core.reading_file(&self.view).await?;
-            let slice = file.page_cached(start, (end - start) as usize);
-            let ahead = self.core.state.borrow_mut().read_ahead.plan(self.view.ids.log, end, settled_end);
+            let ahead =
+                self.core.state.borrow_mut().read_ahead.plan(self.view.ids.log, start..end, settled_end);
             if let Some((position, len)) = ahead {
                 file.read_ahead(position, len);
             }
+            let len = (end - start) as usize;
+            let slice = match file.page_cached(start, len) {
+                None => file.page_cached_when_read(start, len).await,
+                cached => cached,
+            };
             if let Some(slice) = slice {
                 return Ok(vec![Piece::File(slice)]);
             }

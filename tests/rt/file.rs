@@ -79,7 +79,7 @@ fn what_is_written_is_read_at_any_alignment() {
 }
 
 #[test]
-fn the_page_cache_fills_on_demand_and_is_never_waited_for() {
+fn the_page_cache_fills_on_demand() {
     on_both(|disk, dir| async move {
         let path = dir.join("log");
         let file = disk.open(&path, OpenMode::CreateNew).await.unwrap();
@@ -112,6 +112,23 @@ fn the_page_cache_fills_on_demand_and_is_never_waited_for() {
         let mut sent = vec![0; slice.len()];
         let count = rustix::io::pread(slice.file(), &mut sent[..], slice.position()).unwrap();
         assert!(count == len && sent == expected[from as usize..][..len]);
+    });
+}
+
+#[test]
+fn what_the_page_cache_lacks_is_waited_for() {
+    on_both(|disk, dir| async move {
+        let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();
+        file.write_at(filled(&disk, 1_000, 1), 0, WriteSync::Data).await.unwrap();
+        let (expected, from) = (random(1_000 * BLOCK, 1), 5_000);
+        for len in [1, 100_000, 1_000 * BLOCK - from] {
+            let slice = file.page_cached_when_read(from as u64, len).await.unwrap();
+            let mut sent = vec![0; slice.len()];
+            let count = rustix::io::pread(slice.file(), &mut sent[..], slice.position()).unwrap();
+            assert!(count == len && sent == expected[from..][..len], "{len} bytes");
+            assert!(file.page_cached(from as u64, len).is_some(), "{len} bytes");
+        }
+        assert!(file.page_cached_when_read(from as u64, 1_000 * BLOCK).await.is_none(), "beyond the end");
     });
 }
 

@@ -173,6 +173,10 @@ impl DiskFile for DirectFile {
         self.page_cache.slice(self.descriptor(), position, len)
     }
 
+    async fn page_cached_when_read(&self, position: u64, len: usize) -> Option<FileSlice> {
+        self.page_cache.slice_when_read(self.descriptor(), position, len).await
+    }
+
     fn read_page_cached(&self, position: u64, len: usize) -> Option<Bytes> {
         self.page_cache.read(self.descriptor(), position, len)
     }

@@ -280,6 +280,14 @@ pub(super) unsafe fn write<M: AsRef<[u8]> + 'static>(
     with_current(|reactor| unsafe { reactor.ring.begin(entry.build(), Some(memory)) })
 }
 
+/// Begins to read one byte of a file, only to have it read. The result is 0 behind its end.
+pub(super) fn read_byte(file: BorrowedFd<'_>, position: u64) -> Completion {
+    let byte = Rc::new(Cell::new(0_u8));
+    let entry = opcode::Read::new(Fd(file.as_raw_fd()), byte.as_ptr(), 1).offset(position);
+    // SAFETY: the ring keeps the byte until the kernel is done, and nobody else looks at it.
+    with_current(|reactor| unsafe { reactor.ring.begin(entry.build(), Some(byte)) })
+}
+
 /// Begins to make the contents of a file durable.
 pub(super) fn sync_data(file: BorrowedFd<'_>) -> Completion {
     let entry = opcode::Fsync::new(Fd(file.as_raw_fd())).flags(FsyncFlags::DATASYNC);

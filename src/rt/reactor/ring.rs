@@ -65,7 +65,7 @@ struct Taken {
 /// What a completion's number stands for. A number is vacant again after its last completion.
 enum Request {
     Vacant,
-    /// Has one result. `keeps` is what the kernel reads from meanwhile.
+    /// Has one result. `keeps` is what the kernel reads or writes meanwhile.
     Once {
         waker: Option<Waker>,
         keeps: Option<Rc<dyn Any>>,
@@ -292,7 +292,8 @@ impl Ring {
     /// Begins a request that has one result.
     ///
     /// # Safety
-    /// What the kernel reads for it belongs to `keeps` and does not change as long as that lives.
+    /// What the kernel reads or writes for it belongs to `keeps`, and nobody else changes it as long as that
+    /// lives.
     pub(super) unsafe fn begin(&self, entry: Entry, keeps: Option<Rc<dyn Any>>) -> Completion {
         let number = self.add(Request::Once { waker: None, keeps });
         self.in_flight.set(self.in_flight.get() + 1);
