@@ -88,8 +88,9 @@ pub(super) async fn flush<D: Disk>(
     result.map(|()| flush.outcome())
 }
 
-/// Writes what is durable in the journal into the segment. Nobody waits for it: what is gathered meanwhile
-/// goes to the journal as before. What a flush has to do first, a flush does.
+/// Writes what is durable in the journal into the segment: all of it with a sync, or else the chunks that
+/// are full. Nobody waits for it: what is gathered meanwhile goes to the journal as before. What a flush has
+/// to do first, a flush does.
 pub(super) async fn store<D: Disk>(core: &Core<D>, want: WriteSync) -> Result<(), LogError> {
     let mut guard = FlushGuard::begin(core)?;
     let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
@@ -98,7 +99,7 @@ pub(super) async fn store<D: Disk>(core: &Core<D>, want: WriteSync) -> Result<()
         state.open.len() == 1 && state.written_end_offset == state.synced_end_offset
     };
     let result = match is_plain {
-        true => flush.write_front(Extent::Readable, want, false).await.map(drop),
+        true => flush.write_front(Extent::to_store(want), want, false).await.map(drop),
         false => flush.run(WriteSync::Data, false).await,
     };
     if let Err(error) = &result {
@@ -163,6 +164,18 @@ enum Extent {
     Staged,
     /// What may be read: what the journal has. The rest goes on gathering.
     Readable,
+    /// The full chunks of what may be read. They may end within a batch.
+    Full,
+}
+
+impl Extent {
+    /// Without a sync nobody gains from a partial last block: the next write would repeat it.
+    fn to_store(want: WriteSync) -> Self {
+        match want {
+            WriteSync::None => Self::Full,
+            WriteSync::Data => Self::Readable,
+        }
+    }
 }
 
 /// The state of one flush.
@@ -183,7 +196,8 @@ struct Capture {
 /// Chunks on their way to the disk, and what is true once they are there.
 struct FrontWork<S> {
     chunks: Vec<FrozenChunk<S>>,
-    end_offset: Offset,
+    /// The offset at their end; `None` where that may lie within a batch.
+    end_offset: Option<Offset>,
     end: u64,
     max_timestamp: MaxTimestamp,
     /// Earlier writes of the segment are not durable.
@@ -350,12 +364,20 @@ impl<D: Disk> Flush<'_, D> {
         let segment = state.open_front();
         let had_unsynced = std::mem::replace(&mut segment.has_unsynced, true);
         let (end, end_offset, max_timestamp) = match extent {
-            Extent::Staged => (segment.tail.end(), segment.staged_end_offset, segment.max_timestamp),
-            Extent::Readable => (segment.readable_len, written_end_offset, segment.readable_max_timestamp),
+            Extent::Staged => (segment.tail.end(), Some(segment.staged_end_offset), segment.max_timestamp),
+            Extent::Readable => {
+                (segment.readable_len, Some(written_end_offset), segment.readable_max_timestamp)
+            }
+            Extent::Full => {
+                let end = segment.tail.full_end(segment.readable_len).unwrap_or(segment.written_len);
+                (end, None, segment.readable_max_timestamp)
+            }
         };
         let chunks = match extent {
-            Extent::Readable if end == segment.written_len => Vec::new(),
-            Extent::Staged | Extent::Readable => segment.tail.freeze(self.core.env.disk(), end),
+            Extent::Readable | Extent::Full if end == segment.written_len => Vec::new(),
+            Extent::Staged | Extent::Readable | Extent::Full => {
+                segment.tail.freeze(self.core.env.disk(), end)
+            }
         };
         segment.frozen_len = segment.frozen_len.max(end);
         segment.in_flight = chunks.iter().map(|chunk| (chunk.position, chunk.bytes.clone())).collect();
@@ -379,12 +401,17 @@ impl<D: Disk> Flush<'_, D> {
         cache_chunks(self.core, segment, &work);
         let gained = work.end - segment.written_len;
         segment.set_readable(work.end, work.max_timestamp);
-        segment.set_written(work.end);
+        match work.end_offset {
+            Some(_) => segment.set_written(work.end),
+            None => segment.set_written_in_part(work.end),
+        }
         segment.in_flight.clear();
         segment.is_padded |= !work.chunks.is_empty();
         segment.has_unsynced = !synced;
         state.bytes_since_checkpoint += gained;
-        state.advance_written(work.end_offset, synced);
+        if let Some(end_offset) = work.end_offset {
+            state.advance_written(end_offset, synced);
+        }
     }
 
     /// Closes the first open segment: exact length, indexes, the producer state at its end. All durable.

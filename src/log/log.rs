@@ -378,6 +378,13 @@ impl<D: Disk> Log<D> {
         state.open.iter().map(|segment| segment.staged_len() - segment.written_len).sum()
     }
 
+    /// Bytes that [`Self::store`] writes without a sync.
+    pub fn full_bytes(&self) -> u64 {
+        let state = self.core.state.borrow();
+        let front = state.open.front().expect("there is always an open segment");
+        front.tail.full_end(front.readable_len).map_or(0, |end| end - front.written_len)
+    }
+
     /// When `flush.ms` asks for the next sync; `None` while everything is synced or it never does.
     pub fn sync_due(&self) -> Option<Timestamp> {
         let state = self.core.state.borrow();
@@ -444,8 +451,9 @@ impl<D: Disk> Log<D> {
         super::flush::flush(&self.core, want, false).await
     }
 
-    /// Writes what the journal has into the segment, and with [`WriteSync::Data`] makes it durable there.
-    /// Appends and the journal go on meanwhile. Counts as a flush; see [`Log::flush`].
+    /// Writes what the journal has into the segment: durably with [`WriteSync::Data`], or else only what
+    /// makes long writes, see [`Log::full_bytes`]. Appends and the journal go on meanwhile. Counts as a
+    /// flush; see [`Log::flush`].
     pub async fn store(&self, want: WriteSync) -> Result<(), LogError> {
         super::flush::store(&self.core, want).await
     }

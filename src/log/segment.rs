@@ -122,6 +122,8 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) staged_end_offset: Offset,
     /// Bytes the kernel has in this file. `written_len <= readable_len <= staged_len`
     pub(super) written_len: u64,
+    /// The last of its values that was the end of a batch.
+    pub(super) whole_len: u64,
     /// Bytes that may be read: the kernel has them, in this file or in the journal.
     pub(super) readable_len: u64,
     /// Up to here, bytes are written or on their way.
@@ -179,6 +181,7 @@ impl<D: Disk> OpenSegment<D> {
             tail: Tail::new(0),
             staged_end_offset: base_offset,
             written_len: 0,
+            whole_len: 0,
             readable_len: 0,
             frozen_len: 0,
             in_flight: Vec::new(),
@@ -216,14 +219,19 @@ impl<D: Disk> OpenSegment<D> {
         }
     }
 
-    /// The view without what is in the journal only.
+    /// The view of the batches that are in the file.
     pub(super) fn file_view(&self) -> SegmentView {
-        SegmentView { len: self.written_len, ..self.view() }
+        SegmentView { len: self.whole_len, ..self.view() }
     }
 
-    /// The first `len` bytes are in the file, the next one that is staged follows them. Where more is staged,
-    /// they may be read already.
+    /// The first `len` bytes are in the file, and end with a batch.
     pub(super) fn set_written(&mut self, len: u64) {
+        self.set_written_in_part(len);
+        self.whole_len = len;
+    }
+
+    /// The first `len` bytes are in the file. Where more is staged, they may be read already.
+    pub(super) fn set_written_in_part(&mut self, len: u64) {
         if self.readable_len < len {
             assert_eq!(len, self.staged_len(), "the highest timestamp is that of all that is staged");
             self.set_readable(len, self.max_timestamp);

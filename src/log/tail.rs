@@ -194,6 +194,12 @@ impl<B: DiskBuf> Tail<B> {
         chunk.missing = 0;
     }
 
+    /// Where the last chunk ends that is full and not beyond `upto`: a freeze up to there repeats no block.
+    pub(super) fn full_end(&self, upto: u64) -> Option<u64> {
+        let is_full = |chunk: &&Chunk<B>| chunk.filled == chunk.buf.as_slice().len() && chunk.end() <= upto;
+        self.chunks.iter().take_while(is_full).last().map(Chunk::end)
+    }
+
     /// Ends the gathering of the bytes before `upto`: what is to be written, in order.
     pub(super) fn freeze<D: Disk<Buf = B>>(&mut self, disk: &D, upto: u64) -> Vec<FrozenChunk<B::Shared>> {
         assert!(upto <= self.end, "bytes up to {upto} of {}", self.end);

@@ -25,9 +25,9 @@ use crate::rt::{task, time};
 
 /// A journal consists of this many files at most.
 const FILES: u64 = 8;
-/// A partition with so much that is not in its segment has it written: a run that costs the device little
-/// more than its bytes. Less than the largest write, as the next appends come before it begins.
-const RUN_BYTES: u64 = 768 << 10;
+/// A partition with so much to write that will not change any more has it written: a run that costs the
+/// device little more than its bytes.
+const RUN_BYTES: u64 = 512 << 10;
 /// Partitions whose segments are written side by side.
 const STORES_MAX: usize = 16;
 
@@ -179,7 +179,7 @@ impl Shard {
                 }
                 partition.release_acks();
                 self.wake_watchers(partition);
-                if RUN_BYTES <= partition.log.staged_bytes() {
+                if RUN_BYTES <= partition.log.full_bytes() {
                     driver.long.borrow_mut().push(Rc::clone(partition));
                 }
             }

@@ -92,10 +92,12 @@ impl Flusher {
         {
             let is_pressing =
                 journal.pressing().iter().any(|log| log.topic_partition() == self.log.topic_partition());
-            let is_stored_now = is_pressing || self.prng.chance(1, 30);
+            // Long runs are written without a sync; what presses on the journal needs one.
+            let is_long = 0 < self.log.full_bytes() && self.prng.chance(1, 2);
+            let is_stored_now = is_pressing || is_long || self.prng.chance(1, 30);
             if is_stored_now && self.log.has_unstored() {
-                // Long runs are written without a sync; what presses on the journal needs one.
-                let want = if self.prng.chance(1, 2) { WriteSync::Data } else { WriteSync::None };
+                let wants_sync = !is_long && self.prng.chance(2, 3);
+                let want = if wants_sync { WriteSync::Data } else { WriteSync::None };
                 let _ = self.log.store(want).await;
                 return;
             }

@@ -262,19 +262,26 @@ fn storing_takes_what_is_in_the_journal_and_nothing_else() {
         let (dir, logs) = create(&disk, 1, Some(CONFIG)).await;
         let (journal, log) = (dir.journal().unwrap(), &logs[0]);
         let stored_before = log.stored_end_offset();
-        append(log, 2_000);
-        append(log, 3_000);
-        assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+        for _ in 0..2 {
+            append(log, 5_000);
+            assert_eq!(log.full_bytes(), 0, "no whole chunk may be read yet");
+            assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+        }
         append(log, 1_000);
-        let staged = log.staged_end_offset();
+        let (staged, staged_bytes) = (log.staged_end_offset(), log.staged_bytes());
 
+        let full = log.full_bytes();
+        assert!(5_000 < full && full < 10_000, "a chunk of {full} bytes ends within a batch");
         log.store(WriteSync::None).await.unwrap();
-        assert!((1_000..1_500).contains(&log.staged_bytes()), "{} bytes are staged", log.staged_bytes());
+        assert_eq!((log.full_bytes(), log.staged_bytes()), (0, staged_bytes - full));
         assert_eq!(log.stored_end_offset(), stored_before, "nothing was made durable");
         assert!(log.has_unstored() && journal.takes(log), "the rest goes into the journal as before");
         assert_readable(log, 3).await;
+        let verified = log.verify(async |_| ()).await.unwrap();
+        assert!(verified.broken.is_empty(), "half a batch in the file is none that is broken");
 
         log.store(WriteSync::Data).await.unwrap();
+        assert!((1_000..1_500).contains(&log.staged_bytes()), "{} bytes are staged", log.staged_bytes());
         assert_eq!((log.stored_end_offset(), log.synced_end_offset()), (Offset(3), Offset(3)));
         assert!(!log.has_unstored() && log.has_staged() && journal.takes(log));
         assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
@@ -293,11 +300,14 @@ fn what_was_stored_without_a_sync_is_still_in_the_journal() {
     block_on(async {
         let (dir, logs) = create(&disk, 1, Some(CONFIG)).await;
         let (journal, log) = (dir.journal().unwrap(), &logs[0]);
+        let mut full_bytes = 0;
         for _ in 0..3 {
-            append(log, 2_000);
+            append(log, 5_000);
             assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
+            full_bytes += log.full_bytes();
             log.store(WriteSync::None).await.unwrap();
         }
+        assert_ne!(full_bytes, 0);
         disk.crash(Crash::Machine);
         let (_, reopened, _) = reopen(&disk, 1, Some(CONFIG)).await;
         assert_readable(&reopened[0], 4).await;
