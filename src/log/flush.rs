@@ -90,8 +90,14 @@ pub(super) async fn flush<D: Disk>(
 
 /// Writes what is durable in the journal into the segment: all of it with a sync, or else the chunks that
 /// are full. Nobody waits for it: what is gathered meanwhile goes to the journal as before. What a flush has
-/// to do first, a flush does.
-pub(super) async fn store<D: Disk>(core: &Core<D>, want: WriteSync) -> Result<(), LogError> {
+/// to do first, a flush does. With `checkpoint` also the indexes and the producer state, if nothing was
+/// gathered that is ahead of the journal.
+pub(super) async fn store<D: Disk>(
+    core: &Core<D>,
+    want: WriteSync,
+    checkpoint: bool,
+) -> Result<(), LogError> {
+    assert!(want == WriteSync::Data || !checkpoint, "a checkpoint is of what is durable");
     let mut guard = FlushGuard::begin(core)?;
     let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
     let is_plain = {
@@ -99,8 +105,8 @@ pub(super) async fn store<D: Disk>(core: &Core<D>, want: WriteSync) -> Result<()
         state.open.len() == 1 && state.written_end_offset == state.synced_end_offset
     };
     let result = match is_plain {
-        true => flush.write_front(Extent::to_store(want), want, false).await.map(drop),
-        false => flush.run(WriteSync::Data, false).await,
+        true => flush.store_front(want, checkpoint).await,
+        false => flush.run(WriteSync::Data, checkpoint).await,
     };
     if let Err(error) = &result {
         give_up(core, error);
@@ -225,6 +231,13 @@ impl<D: Disk> Flush<'_, D> {
         Ok(())
     }
 
+    async fn store_front(&mut self, want: WriteSync, checkpoint: bool) -> Result<(), LogError> {
+        match self.write_front(Extent::to_store(want), want, checkpoint).await? {
+            Some(capture) => self.write_checkpoint(capture).await,
+            None => Ok(()),
+        }
+    }
+
     fn outcome(&self) -> FlushOutcome {
         let state = self.core.state.borrow();
         FlushOutcome {
@@ -250,13 +263,13 @@ impl<D: Disk> Flush<'_, D> {
         checkpoint: bool,
     ) -> Result<Option<Capture>, LogError> {
         if self.is_front_done(want) {
-            return Ok(self.capture(checkpoint));
+            return Ok(self.capture(extent, checkpoint));
         }
         let file = self.front_file().await?;
         self.load_first_timestamp(&file).await?;
         self.supply_missing(&file).await?;
         // From here to the end of `freeze`, nothing is awaited: the capture belongs to the frozen end.
-        let capture = self.capture(checkpoint);
+        let capture = self.capture(extent, checkpoint);
         let work = self.freeze_front(extent);
         // A single write may carry the sync; several, or earlier ones, need one of the file.
         let is_direct = want == WriteSync::Data && work.chunks.len() == 1 && !work.had_unsynced;
@@ -288,10 +301,11 @@ impl<D: Disk> Flush<'_, D> {
         is_written && (is_synced || want != WriteSync::Data)
     }
 
-    fn capture(&self, checkpoint: bool) -> Option<Capture> {
+    fn capture(&self, extent: Extent, checkpoint: bool) -> Option<Capture> {
         let state = self.core.state.borrow();
-        // With a roll staged meanwhile, the producers are ahead of this segment.
-        if !checkpoint || 1 < state.open.len() {
+        let is_whole = extent == Extent::Staged || state.written_end_offset == state.staged_end_offset;
+        // With more staged, or a roll staged meanwhile, the producers are ahead of what is written.
+        if !checkpoint || !is_whole || 1 < state.open.len() {
             return None;
         }
         let segment = state.open_back();
@@ -517,9 +531,10 @@ impl<D: Disk> Flush<'_, D> {
             let mut state = self.core.state.borrow_mut();
             index_of(state.open_front()).mark_persisted(pending.count, INDEX_ENTRIES_KEPT);
         }
-        let len = index_of(self.core.state.borrow_mut().open_front()).persisted_len();
-        file.truncate(len).await?;
+        // While it grows, zeros follow the last entry.
         if count.is_none() {
+            let len = index_of(self.core.state.borrow_mut().open_front()).persisted_len();
+            file.truncate(len).await?;
             file.sync_data().await?;
         }
         Ok(())

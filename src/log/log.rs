@@ -455,7 +455,13 @@ impl<D: Disk> Log<D> {
     /// makes long writes, see [`Log::full_bytes`]. Appends and the journal go on meanwhile. Counts as a
     /// flush; see [`Log::flush`].
     pub async fn store(&self, want: WriteSync) -> Result<(), LogError> {
-        super::flush::store(&self.core, want).await
+        super::flush::store(&self.core, want, false).await
+    }
+
+    /// As [`Self::store`] with a sync, and a [checkpoint](Self::checkpoint) if nothing is gathered behind
+    /// what the journal has.
+    pub async fn store_and_checkpoint(&self) -> Result<(), LogError> {
+        super::flush::store(&self.core, WriteSync::Data, true).await
     }
 
     /// Whether [`Log::prepare`] would make the next synced flushes cheaper.

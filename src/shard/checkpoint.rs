@@ -2,8 +2,9 @@
 //!
 //! Recovery walks every log from its last checkpoint on. A log is checkpointed when it comes first by the
 //! bytes it got since, once all logs of the shard got [`DUE_BYTES`] together; and at least every
-//! `log.flush.offset.checkpoint.interval.ms`, when the checkpoint files are written as well. A log that got
-//! nothing is left alone, and so are files whose contents would be the same. After a crash the first round
+//! `log.flush.offset.checkpoint.interval.ms`, when the checkpoint files are written as well. A log that is
+//! synced for the journal's sake shortly before has its checkpoint then. A log that got nothing is left
+//! alone, and so are files whose contents would be the same. After a crash the first round
 //! follows the start at once: what was recovered is synced there, and not walked over again.
 
 use std::cmp::Reverse;
@@ -13,12 +14,17 @@ use std::time::Duration;
 use super::Shard;
 use super::lifecycle::logs_of;
 use super::partition::Partition;
+use crate::log::Log;
+use crate::rt::file::DirectDisk;
 use crate::rt::sync::Semaphore;
 use crate::rt::{task, time};
 
 /// Bytes without a checkpoint, in all logs of a shard, that make one due: about what a shard reads and
 /// checks after a crash. An eighth of a second at a gigabyte a second.
 const DUE_BYTES: u64 = 128 << 20;
+
+/// A checkpoint is near from here on.
+const NEAR_BYTES: u64 = DUE_BYTES / 4 * 3;
 
 /// A round that bytes made due ends when no more than this is left, in many logs with little each.
 const LEFT_BYTES: u64 = DUE_BYTES / 4;
@@ -55,13 +61,20 @@ impl Shard {
         }
     }
 
-    /// Counts bytes that a log got since its checkpoint.
-    pub(super) fn count_unchecked(&self, bytes: u64) {
+    /// Counts what a flush has changed of the bytes since the checkpoint of a log.
+    pub(super) fn count_unchecked(&self, log: &Log<DirectDisk>, log_before: u64) {
         let before = self.unchecked_bytes.get();
-        self.unchecked_bytes.set(before + bytes);
-        if before < DUE_BYTES && DUE_BYTES <= before + bytes {
+        let after = (before + log.bytes_since_checkpoint()).saturating_sub(log_before);
+        self.unchecked_bytes.set(after);
+        if before < DUE_BYTES && DUE_BYTES <= after {
             self.checkpoint_due.notify_one();
         }
+    }
+
+    /// Whether a log that is made durable for another reason should be checkpointed at once: that spares it
+    /// the flush of its own that it would have soon.
+    pub(super) fn is_checkpoint_near(&self) -> bool {
+        NEAR_BYTES <= self.unchecked_bytes.get()
     }
 
     /// Checkpoints logs, those with the most bytes first, until the others have `left_bytes` together.

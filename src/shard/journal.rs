@@ -264,9 +264,12 @@ impl Shard {
             return false;
         }
         let unchecked_before = partition.log.bytes_since_checkpoint();
-        let stored = partition.log.store(want).await;
+        let stored = match want == WriteSync::Data && self.is_checkpoint_near() {
+            true => partition.log.store_and_checkpoint().await,
+            false => partition.log.store(want).await,
+        };
         self.after_flush(partition, stored);
-        self.count_unchecked(partition.log.bytes_since_checkpoint().saturating_sub(unchecked_before));
+        self.count_unchecked(&partition.log, unchecked_before);
         if want == WriteSync::Data {
             partition.unstored_since.set(None);
         }

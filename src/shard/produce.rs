@@ -251,7 +251,7 @@ impl Shard {
             if !self.after_flush(partition, flushed) {
                 return;
             }
-            self.count_unchecked(partition.log.bytes_since_checkpoint().saturating_sub(unchecked_before));
+            self.count_unchecked(&partition.log, unchecked_before);
             let is_alone = partition.dir.journal.get().is_none();
             if want == WriteSync::Data && is_alone && partition.log.wants_preparation() {
                 let prepared = partition.log.prepare().await;

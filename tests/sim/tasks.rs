@@ -97,8 +97,11 @@ impl Flusher {
             let is_stored_now = is_pressing || is_long || self.prng.chance(1, 30);
             if is_stored_now && self.log.has_unstored() {
                 let wants_sync = !is_long && self.prng.chance(2, 3);
-                let want = if wants_sync { WriteSync::Data } else { WriteSync::None };
-                let _ = self.log.store(want).await;
+                let _ = match wants_sync {
+                    true if self.prng.chance(1, 3) => self.log.store_and_checkpoint().await,
+                    true => self.log.store(WriteSync::Data).await,
+                    false => self.log.store(WriteSync::None).await,
+                };
                 return;
             }
             if journal.takes(&self.log) && !self.prng.chance(1, 30) {

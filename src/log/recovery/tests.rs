@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::memory::{FaultPlan, MemoryDisk, block_on};
 use crate::disk::{BLOCK, Disk, DiskBuf, DiskFile, OpenMode, WriteSync};
+use crate::log::index::{OffsetEntry, valid_entries};
 use crate::log::segment::padded_buf;
 use crate::log::tests::{
     NOW, PARENT, append, batch, create, expected, filled, idempotent, read_all, reopen, small, unclean,
@@ -157,7 +158,7 @@ fn a_lost_end_of_the_index_costs_the_way_from_its_last_entry() {
 fn an_index_that_points_elsewhere_is_built_anew() {
     // The position of an entry, in its low byte; entry 0 is behind the first one and stays in order.
     let disk = checkpointed();
-    let entries = block_on(disk.read_file(&index(), 1 << 20)).unwrap().len() / 8;
+    let entries = valid_entries::<OffsetEntry>(&block_on(disk.read_file(&index(), 1 << 20)).unwrap());
     disk.flip_bit(&index(), 8 * (entries - 1) + 7, 0).unwrap();
     let (log, report) = reopen(&disk, one_segment(), unclean(100));
     assert_eq!((report.rebuilt_indexes, report.walked_bytes), (1, BATCHES as u64 * batch_len()));
