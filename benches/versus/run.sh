@@ -16,13 +16,13 @@
 kafka_jars
 versus=$(cd "$(dirname "$0")" && pwd)
 
-WORKS=${WORKS:-A A-java A-librdkafka B B-java B-librdkafka C D D-synced E E-synced F F-java F-librdkafka G H I J K}
+WORKS=${WORKS:-A A-java A-librdkafka B B-java B-librdkafka C D D-synced E E-synced F F-java F-librdkafka G H-first H I J K}
 ROUNDS=${ROUNDS:-3}
 SECONDS_EACH=${SECONDS_EACH:-5}
 WARMUP=${WARMUP:-2}
 # A JVM that was just started is several times slower than it will be: so long for each work, once.
 KAFKA_WARMUP=${KAFKA_WARMUP:-4}
-# What H and I fetch: both brokers the same bytes, however fast each took them.
+# What the H and I works fetch: both brokers the same bytes, however fast each took them.
 FETCH_BYTES=${FETCH_BYTES:-4GiB}
 IDLE_PARTITIONS=${IDLE_PARTITIONS:-5000}
 IDLE_GIB=${IDLE_GIB:-2}
@@ -49,7 +49,8 @@ title() {
     E-synced) echo "E with flush.messages=1" ;;
     F) echo "40,000 records/s of 1,000 B in batches of 5, end to end to tailing consumers, 16 partitions, 4 + 4 connections" ;;
     G) echo "100,000 records/s, else as F" ;;
-    H) echo "fetch of $FETCH_BYTES from the page cache, 16 partitions, 4 connections" ;;
+    H-first) echo "fetch of $FETCH_BYTES that were just written, once to the end, 16 partitions, 4 connections: Kafka's writes left them in the page cache, Corelog's did not" ;;
+    H) echo "the same again and again, from the page cache" ;;
     I) echo "the same with a cold page cache, once to the end" ;;
     J) echo "20,000 records/s of 200 B, one a request, 100 partitions, 500 connections" ;;
     K) echo "$IDLE_PARTITIONS partitions, idle, started, killed" ;;
@@ -72,7 +73,7 @@ flags() {
     E-synced) echo "$(flags E) --topic-config flush.messages=1" ;;
     F) echo "--record-size 1000 --records-per-batch 5 --partitions 16 --connections 4 --inflight 50 --rate 40k --stamp" ;;
     G) echo "--record-size 1000 --records-per-batch 5 --partitions 16 --connections 4 --inflight 50 --rate 100k --stamp" ;;
-    H | I) echo "--partitions 16 --connections 4" ;;
+    H-first | H | I) echo "--partitions 16 --connections 4" ;;
     J) echo "--record-size 200 --records-per-batch 1 --partitions 100 --connections 500 --inflight 5 --rate 20k" ;;
     *-java | *-librdkafka) flags "${1%%-*}" ;;
     *) echo "no such work: $1" >&2; return 1 ;;
@@ -182,7 +183,7 @@ librdkafka_client() {
     -L"$LIBRDKAFKA/src" -lrdkafka -Wl,-rpath,"$LIBRDKAFKA/src" -pthread
 }
 
-# filled_topic KIND ROUND: H and I of a round fetch the same.
+# filled_topic KIND ROUND: the H and I works of a round fetch the same.
 filled_topic() {
   [ "${filled[$1]:-}" != "$2" ] || return 0
   filled[$1]=$2
@@ -203,10 +204,11 @@ work() {
   local name=$1 kind=$2 round=$3
   local report=$raw/$name-$kind-$round topic=$name-$round producing
   on "$kind"
-  case $name in H | I) filled_topic "$kind" "$round" ;; *) create "$topic" "$name" ;; esac
+  case $name in H-first | H | I) filled_topic "$kind" "$round" ;; *) create "$topic" "$name" ;; esac
   # shellcheck disable=SC2046
   case $name in
     H) bench "$report" "filled-$round" fetch $(flags H) --warmup "$WARMUP" --duration "$SECONDS_EACH" ;;
+    H-first) bench "$report" "filled-$round" fetch $(flags H-first) ;;
     I) drop_caches; bench "$report" "filled-$round" fetch $(flags I) ;;
     F | G)
       bench "$raw/$name-produced-$kind-$round" "$topic" produce $(flags "$name") --acks all --warmup "$WARMUP" \
@@ -220,10 +222,10 @@ work() {
     *-librdkafka) client "$report" "$name" "$WORK/versus-librdkafka" $(client_arguments "$topic" "$name") ;;
     *) bench "$report" "$topic" produce $(flags "$name") --acks all --warmup "$WARMUP" --duration "$SECONDS_EACH" ;;
   esac
-  case $name in H | I) ;; *) forget "$kind" "$topic" ;; esac
+  case $name in H-first | H | I) ;; *) forget "$kind" "$topic" ;; esac
 }
 
-# forget_filled KIND ROUND: what H and I fetched.
+# forget_filled KIND ROUND: what the H and I works fetched.
 forget_filled() { [ "${filled[$1]:-}" != "$2" ] || { on "$1"; forget "$1" "filled-$2"; }; }
 
 # Kafka has compiled what each work makes it do before anybody measures: the works as they are, their reports thrown away.
@@ -239,7 +241,7 @@ warm_up_kafka() {
 # command NAME: what was run for a work.
 command_of() {
   case $1 in
-    H | I) echo "\`corelog bench fetch $(flags "$1")\`, filled by \`corelog bench produce --partitions 16 --bytes $FETCH_BYTES\`" ;;
+    H-first | H | I) echo "\`corelog bench fetch $(flags "$1")\`, filled by \`corelog bench produce --partitions 16 --bytes $FETCH_BYTES\`" ;;
     F | G) echo "\`corelog bench produce $(flags "$1") --acks all\` beside \`corelog bench fetch --follow --partitions 16 --connections 4\`" ;;
     F-java) echo "\`java EndToEnd.java $(client_arguments TOPIC F-java)\`" ;;
     *-java) echo "\`ProducerPerformance\` of $((SECONDS_EACH * $(java_records "$1"))) records after $(($(java_warmup) * $(java_records "$1"))) to warm up; its arguments are in the reports" ;;
