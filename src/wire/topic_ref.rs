@@ -1,5 +1,7 @@
 //! What Produce and Fetch have in common: how they name topics and say who leads.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes};
 
 use crate::types::{LeaderEpoch, NodeId, TopicId, TopicName, Uuid};
@@ -15,6 +17,16 @@ pub enum TopicRef {
     Name(StrBytes),
     /// By id.
     Id(TopicId),
+}
+
+impl fmt::Display for TopicRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Escaped: a client may write anything.
+            Self::Name(name) => write!(f, "{:?}", name.as_str()),
+            Self::Id(id) => write!(f, "{id}"),
+        }
+    }
 }
 
 impl TopicRef {

@@ -165,7 +165,7 @@ fn close_on_failure(answers: &[PartitionAnswer]) -> Result<(), CloseReason> {
     for answer in answers {
         if let Err(refusal) = &answer.outcome {
             let (error, _) = describe(refusal);
-            let what = format!("partition {} of {:?}: {error}", answer.partition, answer.topic);
+            let what = format!("partition {} of {}: {error}", answer.partition, answer.topic);
             return Err(CloseReason::SilentFailure(what));
         }
     }
