@@ -119,16 +119,30 @@ fn the_page_cache_fills_on_demand() {
 fn what_the_page_cache_lacks_is_waited_for() {
     on_both(|disk, dir| async move {
         let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();
-        file.write_at(filled(&disk, 1_000, 1), 0, WriteSync::Data).await.unwrap();
-        let (expected, from) = (random(1_000 * BLOCK, 1), 5_000);
-        for len in [1, 100_000, 1_000 * BLOCK - from] {
-            let slice = file.page_cached_when_read(from as u64, len).await.unwrap();
-            let mut sent = vec![0; slice.len()];
-            let count = rustix::io::pread(slice.file(), &mut sent[..], slice.position()).unwrap();
-            assert!(count == len && sent == expected[from..][..len], "{len} bytes");
-            assert!(file.page_cached(from as u64, len).is_some(), "{len} bytes");
+        // More than the kernel takes advice about at a time.
+        const BLOCKS: usize = 4_000;
+        for part in 0..4 {
+            let position = part * (BLOCKS / 4 * BLOCK) as u64;
+            file.write_at(filled(&disk, BLOCKS / 4, part + 1), position, WriteSync::Data).await.unwrap();
         }
-        assert!(file.page_cached_when_read(from as u64, 1_000 * BLOCK).await.is_none(), "beyond the end");
+        let expected = [1, 2, 3, 4].map(|seed| random(BLOCKS / 4 * BLOCK, seed)).concat();
+        let from = 5_000;
+        for len in [1, 100_000, BLOCKS * BLOCK - from] {
+            let slice = file.page_cached_when_read(from as u64, len).await.unwrap();
+            for at in (from..from + len).step_by(BLOCK) {
+                let mut byte = [0];
+                let mut buffers = [std::io::IoSliceMut::new(&mut byte)];
+                let read = rustix::io::preadv2(
+                    slice.file(),
+                    &mut buffers,
+                    at as u64,
+                    rustix::io::ReadWriteFlags::NOWAIT,
+                );
+                assert_eq!(read, Ok(1), "the byte at {at} would be waited for");
+                assert_eq!(byte[0], expected[at], "at {at}");
+            }
+        }
+        assert!(file.page_cached_when_read(from as u64, BLOCKS * BLOCK).await.is_none(), "beyond the end");
     });
 }
 

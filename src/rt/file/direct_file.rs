@@ -174,6 +174,7 @@ impl DiskFile for DirectFile {
     }
 
     async fn page_cached_when_read(&self, position: u64, len: usize) -> Option<FileSlice> {
+        executor::unless_ending().await;
         self.page_cache.slice_when_read(self.descriptor(), position, len).await
     }
 
