@@ -13,7 +13,7 @@ use corelog::disk::memory::{FaultPlan, MemoryDisk, block_on};
 use corelog::disk::{BLOCK, Disk, DiskBuf, DiskFile, OpenMode, WriteSync};
 use corelog::log::{
     AppendContext, AppendOrigin, BatchToAppend, EnvConfig, Fate, Journal, JournalConfig, Log, LogConfig,
-    LogDir, LogEnv,
+    LogDir, LogEnv, Store,
 };
 use corelog::record::batch::BatchHeader;
 use corelog::record::builder::{BatchBuilder, BatchFields};
@@ -140,7 +140,7 @@ impl Journaled {
     /// Frees what the journal holds of stored logs, and stages a batch for each log.
     fn stage(&self) {
         for log in self.journal.pressing() {
-            block_on(log.store(WriteSync::Data)).expect("the disk has no faults");
+            block_on(log.store(Store::Synced)).expect("the disk has no faults");
         }
         block_on(self.journal.maintain()).expect("the disk has no faults");
         self.logs.iter().for_each(|log| self.batch.append_to(log, None));

@@ -88,16 +88,21 @@ pub(super) async fn flush<D: Disk>(
     result.map(|()| flush.outcome())
 }
 
-/// Writes what is durable in the journal into the segment: all of it with a sync, or else the chunks that
-/// are full. Nobody waits for it: what is gathered meanwhile goes to the journal as before. What a flush has
-/// to do first, a flush does. With `checkpoint` also the indexes and the producer state, if nothing was
-/// gathered that is ahead of the journal.
-pub(super) async fn store<D: Disk>(
-    core: &Core<D>,
-    want: WriteSync,
-    checkpoint: bool,
-) -> Result<(), LogError> {
-    assert!(want == WriteSync::Data || !checkpoint, "a checkpoint is of what is durable");
+/// What is written into the segment of what the journal has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// What makes long writes, without a sync; see [`Log::full_bytes`](super::Log::full_bytes). The segment
+    /// may end within a batch then.
+    FullChunks,
+    /// All of it, durably.
+    Synced,
+    /// All of it, durably; and the indexes and the producer state, unless something is gathered behind it.
+    Checkpoint,
+}
+
+/// Nobody waits for it: what is gathered meanwhile goes to the journal as before. What a flush has to do
+/// first, a flush does.
+pub(super) async fn store<D: Disk>(core: &Core<D>, what: Store) -> Result<(), LogError> {
     let mut guard = FlushGuard::begin(core)?;
     let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
     let is_plain = {
@@ -105,8 +110,8 @@ pub(super) async fn store<D: Disk>(
         state.open.len() == 1 && state.written_end_offset == state.synced_end_offset
     };
     let result = match is_plain {
-        true => flush.store_front(want, checkpoint).await,
-        false => flush.run(WriteSync::Data, checkpoint).await,
+        true => flush.store_front(what).await,
+        false => flush.run(WriteSync::Data, what == Store::Checkpoint).await,
     };
     if let Err(error) = &result {
         give_up(core, error);
@@ -174,16 +179,6 @@ enum Extent {
     Full,
 }
 
-impl Extent {
-    /// Without a sync nobody gains from a partial last block: the next write would repeat it.
-    fn to_store(want: WriteSync) -> Self {
-        match want {
-            WriteSync::None => Self::Full,
-            WriteSync::Data => Self::Readable,
-        }
-    }
-}
-
 /// The state of one flush.
 struct Flush<'a, D: Disk> {
     core: &'a Core<D>,
@@ -231,8 +226,13 @@ impl<D: Disk> Flush<'_, D> {
         Ok(())
     }
 
-    async fn store_front(&mut self, want: WriteSync, checkpoint: bool) -> Result<(), LogError> {
-        match self.write_front(Extent::to_store(want), want, checkpoint).await? {
+    async fn store_front(&mut self, what: Store) -> Result<(), LogError> {
+        let (extent, want) = match what {
+            // Nobody gains from a partial last block: the next write would repeat it.
+            Store::FullChunks => (Extent::Full, WriteSync::None),
+            Store::Synced | Store::Checkpoint => (Extent::Readable, WriteSync::Data),
+        };
+        match self.write_front(extent, want, what == Store::Checkpoint).await? {
             Some(capture) => self.write_checkpoint(capture).await,
             None => Ok(()),
         }

@@ -15,7 +15,7 @@ use super::config::LogConfig;
 use super::env::LogEnv;
 use super::epoch_cache::EpochCache;
 use super::error::{AppendError, LogError, ReadError};
-use super::flush::FlushOutcome;
+use super::flush::{FlushOutcome, Store};
 use super::long_work::LongWork;
 use super::partition_metadata;
 use super::prepare;
@@ -382,7 +382,8 @@ impl<D: Disk> Log<D> {
     pub fn full_bytes(&self) -> u64 {
         let state = self.core.state.borrow();
         let front = state.open.front().expect("there is always an open segment");
-        front.tail.full_end(front.readable_len).map_or(0, |end| end - front.written_len)
+        let end = front.tail.full_end(front.readable_len);
+        end.map_or(0, |end| end.saturating_sub(front.frozen_len))
     }
 
     /// When `flush.ms` asks for the next sync; `None` while everything is synced or it never does.
@@ -451,17 +452,10 @@ impl<D: Disk> Log<D> {
         super::flush::flush(&self.core, want, false).await
     }
 
-    /// Writes what the journal has into the segment: durably with [`WriteSync::Data`], or else only what
-    /// makes long writes, see [`Log::full_bytes`]. Appends and the journal go on meanwhile. Counts as a
+    /// Writes what the journal has into the segment. Appends and the journal go on meanwhile. Counts as a
     /// flush; see [`Log::flush`].
-    pub async fn store(&self, want: WriteSync) -> Result<(), LogError> {
-        super::flush::store(&self.core, want, false).await
-    }
-
-    /// As [`Self::store`] with a sync, and a [checkpoint](Self::checkpoint) if nothing is gathered behind
-    /// what the journal has.
-    pub async fn store_and_checkpoint(&self) -> Result<(), LogError> {
-        super::flush::store(&self.core, WriteSync::Data, true).await
+    pub async fn store(&self, what: Store) -> Result<(), LogError> {
+        super::flush::store(&self.core, what).await
     }
 
     /// Whether [`Log::prepare`] would make the next synced flushes cheaper.

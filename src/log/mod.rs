@@ -54,7 +54,7 @@ pub use config::{AcksDurability, CleanupPolicy, LogConfig};
 pub use env::{EnvConfig, LogEnv};
 pub use error::{AppendError, LogError, ReadError};
 pub use file_cache::FileCache;
-pub use flush::FlushOutcome;
+pub use flush::{FlushOutcome, Store};
 pub use journal::{BrokenFrames, Fate, Journal, JournalConfig, RestoreReport};
 pub use log::Log;
 pub use log_dir::{CheckpointedLog, JournalStart, LogDir};

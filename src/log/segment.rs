@@ -120,7 +120,7 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) tail: Tail<D::Buf>,
     /// The offset after the last staged batch.
     pub(super) staged_end_offset: Offset,
-    /// Bytes the kernel has in this file. `written_len <= readable_len <= staged_len`
+    /// Bytes the kernel has in this file. `whole_len <= written_len <= readable_len <= staged_len`
     pub(super) written_len: u64,
     /// The last of its values that was the end of a batch.
     pub(super) whole_len: u64,

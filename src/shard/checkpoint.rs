@@ -14,8 +14,6 @@ use std::time::Duration;
 use super::Shard;
 use super::lifecycle::logs_of;
 use super::partition::Partition;
-use crate::log::Log;
-use crate::rt::file::DirectDisk;
 use crate::rt::sync::Semaphore;
 use crate::rt::{task, time};
 
@@ -62,9 +60,11 @@ impl Shard {
     }
 
     /// Counts what a flush has changed of the bytes since the checkpoint of a log.
-    pub(super) fn count_unchecked(&self, log: &Log<DirectDisk>, log_before: u64) {
+    pub(super) fn count_unchecked(&self, partition: &Partition) {
+        let bytes = partition.log.bytes_since_checkpoint();
+        let counted = partition.unchecked_bytes.replace(bytes);
         let before = self.unchecked_bytes.get();
-        let after = (before + log.bytes_since_checkpoint()).saturating_sub(log_before);
+        let after = (before + bytes).saturating_sub(counted);
         self.unchecked_bytes.set(after);
         if before < DUE_BYTES && DUE_BYTES <= after {
             self.checkpoint_due.notify_one();
@@ -99,8 +99,12 @@ impl Shard {
             task::yield_if_needed().await;
         }
         slots.acquire(SIDE_BY_SIDE_MAX).await;
-        let unchecked = self.open_partitions().values().map(|of| of.log.bytes_since_checkpoint()).sum();
-        self.unchecked_bytes.set(unchecked);
+        // Anew: partitions go, and with them what was counted of theirs.
+        self.unchecked_bytes.set(0);
+        for partition in self.snapshot_partitions() {
+            partition.unchecked_bytes.set(0);
+            self.count_unchecked(&partition);
+        }
     }
 
     async fn checkpoint_log(self: &Rc<Self>, partition: &Rc<Partition>) {

@@ -17,8 +17,7 @@ use super::message::PartitionId;
 use super::partition::Partition;
 use super::{OwnDir, Shard};
 use crate::config::JournalSettings;
-use crate::disk::WriteSync;
-use crate::log::{Fate, Journal, JournalConfig, Log, LogError};
+use crate::log::{Fate, Journal, JournalConfig, Log, LogError, Store};
 use crate::rt::file::DirectDisk;
 use crate::rt::sync::{Notify, Semaphore};
 use crate::rt::{task, time};
@@ -74,10 +73,10 @@ impl JournalDriver {
     }
 
     /// Whether segments are written for this reason.
-    fn is_busy_with(&self, want: WriteSync) -> &Cell<bool> {
-        match want {
-            WriteSync::None => &self.is_writing,
-            WriteSync::Data => &self.is_storing,
+    fn is_busy_with(&self, what: Store) -> &Cell<bool> {
+        match what {
+            Store::FullChunks => &self.is_writing,
+            Store::Synced | Store::Checkpoint => &self.is_storing,
         }
     }
 
@@ -197,10 +196,10 @@ impl Shard {
             task::spawn(async move { shard.maintain_journal(&own).await }).detach();
         }
         if !driver.is_writing.get() {
-            self.store_all(own, driver.long.take(), WriteSync::None);
+            self.store_all(own, driver.long.take(), Store::FullChunks);
         }
         if !driver.is_storing.get() {
-            self.store_all(own, self.pressing(driver), WriteSync::Data);
+            self.store_all(own, self.pressing(driver), Store::Synced);
         }
     }
 
@@ -226,9 +225,9 @@ impl Shard {
     }
 
     /// Writes what partitions have in the journal into their segments, in a task of its own.
-    fn store_all(self: &Rc<Self>, own: &Rc<OwnDir>, due: Vec<Rc<Partition>>, want: WriteSync) {
+    fn store_all(self: &Rc<Self>, own: &Rc<OwnDir>, due: Vec<Rc<Partition>>, what: Store) {
         let driver = own.journal.get().expect("the directory has a journal");
-        if due.is_empty() || driver.is_busy_with(want).replace(true) {
+        if due.is_empty() || driver.is_busy_with(what).replace(true) {
             return;
         }
         let (shard, own) = (Rc::clone(self), Rc::clone(own));
@@ -240,7 +239,7 @@ impl Shard {
                 let slot = slots.acquire(1).await;
                 let (shard, has_stored) = (Rc::clone(&shard), Rc::clone(&has_stored));
                 task::spawn(async move {
-                    if shard.store(&partition, want).await {
+                    if shard.store(&partition, what).await {
                         has_stored.set(true);
                     }
                     drop(slot);
@@ -249,9 +248,9 @@ impl Shard {
                 task::yield_if_needed().await;
             }
             slots.acquire(STORES_MAX).await;
-            driver.end(driver.is_busy_with(want));
+            driver.end(driver.is_busy_with(what));
             // Those that are being flushed would be due again at once: the next frame asks for them.
-            if has_stored.get() || want == WriteSync::None {
+            if has_stored.get() || what == Store::FullChunks {
                 shard.keep_journal(&own);
             }
         })
@@ -259,18 +258,18 @@ impl Shard {
     }
 
     /// Writes what one partition has in the journal; `false` when there is nothing, or a flush of it runs.
-    async fn store(self: &Rc<Self>, partition: &Rc<Partition>, want: WriteSync) -> bool {
+    async fn store(self: &Rc<Self>, partition: &Rc<Partition>, what: Store) -> bool {
         if !partition.log.has_unstored() || !partition.begin_flushing() {
             return false;
         }
-        let unchecked_before = partition.log.bytes_since_checkpoint();
-        let stored = match want == WriteSync::Data && self.is_checkpoint_near() {
-            true => partition.log.store_and_checkpoint().await,
-            false => partition.log.store(want).await,
+        let what = match what {
+            Store::Synced if self.is_checkpoint_near() => Store::Checkpoint,
+            what => what,
         };
+        let stored = partition.log.store(what).await;
         self.after_flush(partition, stored);
-        self.count_unchecked(&partition.log, unchecked_before);
-        if want == WriteSync::Data {
+        self.count_unchecked(partition);
+        if what != Store::FullChunks {
             partition.unstored_since.set(None);
         }
         self.end_flushing(partition);
@@ -289,7 +288,7 @@ impl Shard {
         let dirs: Vec<_> = self.dirs.borrow().clone();
         for own in dirs {
             let due: Vec<_> = partitions.iter().filter(|of| of.dir.id == own.id).cloned().collect();
-            self.store_all(&own, due, WriteSync::Data);
+            self.store_all(&own, due, Store::Synced);
         }
     }
 

@@ -434,7 +434,9 @@ pub(super) fn logs_of<'a>(
 }
 
 fn report_recovery(name: &TopicPartition, report: &RecoveryReport) {
-    if let Some(cut) = &report.truncated {
+    // What the journal has, it may have had written in part.
+    let is_in_journal = 0 < report.restored.batches && report.restored.behind_hole.is_none();
+    if let Some(cut) = report.truncated.as_ref().filter(|_| !is_in_journal) {
         tracing::warn!(
             target: "log", tp = %name, file = %cut.file.display(), position = cut.position, bytes = cut.bytes,
             cause = %cut.cause, "cut off what no acknowledgement covers"

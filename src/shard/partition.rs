@@ -86,6 +86,8 @@ pub(super) struct Partition {
     flush_ended: Notify,
     /// The partition has a place in the queue of its directory's journal.
     pub(super) is_journal_queued: Cell<bool>,
+    /// What the shard has counted of the log's bytes since its checkpoint.
+    pub(super) unchecked_bytes: Cell<u64>,
     /// When records were first seen to be in the journal only.
     pub(super) unstored_since: Cell<Option<Instant>>,
     /// Notified when a cleaning or retention leaves the log alone.
@@ -123,6 +125,7 @@ impl Partition {
             lane: Lane::default(),
             flush_ended: Notify::new(),
             is_journal_queued: Cell::new(false),
+            unchecked_bytes: Cell::new(0),
             unstored_since: Cell::new(None),
             maintenance_ended: Notify::new(),
             is_uncleanable: Cell::new(false),

@@ -243,7 +243,6 @@ impl Shard {
             }
             way = Way::JournalIfItMay;
             let want = if partition.take_sync_wanted() { WriteSync::Data } else { WriteSync::None };
-            let unchecked_before = partition.log.bytes_since_checkpoint();
             let flushed = match partition.take_checkpoint_wanted() {
                 true => partition.log.checkpoint().await.map(drop),
                 false => partition.log.flush(want).await.map(drop),
@@ -251,7 +250,7 @@ impl Shard {
             if !self.after_flush(partition, flushed) {
                 return;
             }
-            self.count_unchecked(&partition.log, unchecked_before);
+            self.count_unchecked(partition);
             let is_alone = partition.dir.journal.get().is_none();
             if want == WriteSync::Data && is_alone && partition.log.wants_preparation() {
                 let prepared = partition.log.prepare().await;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use corelog::disk::WriteSync;
 use corelog::disk::memory::{SimClock, yield_turns};
-use corelog::log::{Fate, Journal, Log};
+use corelog::log::{Fate, Journal, Log, Store};
 use corelog::types::{Prng, Timestamp};
 
 use super::harness::Partition;
@@ -96,12 +96,13 @@ impl Flusher {
             let is_long = 0 < self.log.full_bytes() && self.prng.chance(1, 2);
             let is_stored_now = is_pressing || is_long || self.prng.chance(1, 30);
             if is_stored_now && self.log.has_unstored() {
-                let wants_sync = !is_long && self.prng.chance(2, 3);
-                let _ = match wants_sync {
-                    true if self.prng.chance(1, 3) => self.log.store_and_checkpoint().await,
-                    true => self.log.store(WriteSync::Data).await,
-                    false => self.log.store(WriteSync::None).await,
+                let what = match self.prng.below(9) {
+                    _ if is_long => Store::FullChunks,
+                    0..3 => Store::FullChunks,
+                    3..7 => Store::Synced,
+                    _ => Store::Checkpoint,
                 };
+                let _ = self.log.store(what).await;
                 return;
             }
             if journal.takes(&self.log) && !self.prng.chance(1, 30) {

@@ -14,7 +14,7 @@ const TIME_ENTRY_LEN: usize = 12;
 /// zeros at its end are no entries.
 fn entries<const LEN: usize>(bytes: &[u8], dump: &mut Dump<'_>) -> Vec<[u8; LEN]> {
     let (entries, rest) = bytes.as_chunks::<LEN>();
-    if !rest.is_empty() {
+    if rest.iter().any(|byte| *byte != 0) {
         dump.problem(format!("{} bytes, expected a multiple of {LEN}", bytes.len()));
     }
     // The first entry may be all zero and mean it.
@@ -156,5 +156,9 @@ mod tests {
     fn odd_lengths_are_problems() {
         let found = problems(|_, dump| dump_offsets(&[1, 2, 3], 0, None, dump).unwrap());
         assert_eq!(found, ["3 bytes, expected a multiple of 8"]);
+        let mut grown = [0; 4096];
+        grown[11] = 7;
+        let found = problems(|_, dump| dump_times(&grown, 0, None, dump).unwrap());
+        assert!(found.is_empty(), "zeros up to the end of a block are a part of no entry: {found:?}");
     }
 }

@@ -7,7 +7,7 @@ use crate::disk::memory::{Crash, FaultPlan, MemoryDisk, block_on};
 use crate::disk::{BLOCK, Disk, WriteSync};
 use crate::log::{
     AppendContext, AppendError, AppendOrigin, BatchToAppend, CheckpointedLog, EnvConfig, Log, LogConfig,
-    LogDir, LogEnv, LogError,
+    LogDir, LogEnv, LogError, Store,
 };
 use crate::record::batch::{BatchHeader, Batches};
 use crate::record::builder::{BatchBuilder, BatchFields};
@@ -272,7 +272,7 @@ fn storing_takes_what_is_in_the_journal_and_nothing_else() {
 
         let full = log.full_bytes();
         assert!(5_000 < full && full < 10_000, "a chunk of {full} bytes ends within a batch");
-        log.store(WriteSync::None).await.unwrap();
+        log.store(Store::FullChunks).await.unwrap();
         assert_eq!((log.full_bytes(), log.staged_bytes()), (0, staged_bytes - full));
         assert_eq!(log.stored_end_offset(), stored_before, "nothing was made durable");
         assert!(log.has_unstored() && journal.takes(log), "the rest goes into the journal as before");
@@ -280,7 +280,7 @@ fn storing_takes_what_is_in_the_journal_and_nothing_else() {
         let verified = log.verify(async |_| ()).await.unwrap();
         assert!(verified.broken.is_empty(), "half a batch in the file is none that is broken");
 
-        log.store(WriteSync::Data).await.unwrap();
+        log.store(Store::Synced).await.unwrap();
         assert!((1_000..1_500).contains(&log.staged_bytes()), "{} bytes are staged", log.staged_bytes());
         assert_eq!((log.stored_end_offset(), log.synced_end_offset()), (Offset(3), Offset(3)));
         assert!(!log.has_unstored() && log.has_staged() && journal.takes(log));
@@ -305,7 +305,7 @@ fn what_was_stored_without_a_sync_is_still_in_the_journal() {
             append(log, 5_000);
             assert_eq!(commit_all(&journal, &logs).await, [Fate::Journaled]);
             full_bytes += log.full_bytes();
-            log.store(WriteSync::None).await.unwrap();
+            log.store(Store::FullChunks).await.unwrap();
         }
         assert_ne!(full_bytes, 0);
         disk.crash(Crash::Machine);
