@@ -120,7 +120,7 @@ fn kafkas_directory_is_opened_as_our_own() {
             }
         });
         let recovery_point = if clean { END } else { Offset(123) };
-        let with = OpenWith { clean, recovery_point, log_start_offset: Offset::ZERO };
+        let with = OpenWith { clean, recovery_point, log_start_offset: Offset::ZERO, is_journaled: false };
         let open = Log::open(env(&disk), Path::new(PARENT), topic_partition(), config(), with, now());
         let (log, report) = block_on(open).unwrap();
         assert!(report.is_intact() && report.truncated.is_none(), "{report:?}");

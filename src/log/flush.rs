@@ -120,6 +120,21 @@ pub(super) async fn store<D: Disk>(core: &Core<D>, what: Store) -> Result<(), Lo
     result
 }
 
+/// Cuts off what recovery has left behind the end, if it is still there.
+pub(super) async fn cut_stray<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
+    if core.state.borrow_mut().open_front().stray_end == 0 {
+        return Ok(());
+    }
+    let mut guard = FlushGuard::begin(core)?;
+    let flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
+    let result = flush.front_file(0).await;
+    if let Err(error) = &result {
+        give_up(core, error);
+    }
+    guard.end();
+    result.map(drop)
+}
+
 /// Whether [`trim`] would change anything: a quiet log whose file goes on with zeros.
 pub(super) fn wants_trim<D: Disk>(core: &Core<D>) -> bool {
     let state = core.state.borrow();
@@ -215,7 +230,7 @@ impl<D: Disk> Flush<'_, D> {
         }
         if 0 < closing {
             // Retention may delete all that is closed: this file then tells where the log goes on.
-            self.front_file().await?;
+            self.front_file(0).await?;
             self.sync_name().await?;
         }
         let capture = self.write_front(Extent::Staged, want, checkpoint).await?;
@@ -265,7 +280,8 @@ impl<D: Disk> Flush<'_, D> {
         if self.is_front_done(want) {
             return Ok(self.capture(extent, checkpoint));
         }
-        let file = self.front_file().await?;
+        let end = self.written_at_least(extent);
+        let file = self.front_file(end).await?;
         self.load_first_timestamp(&file).await?;
         self.supply_missing(&file).await?;
         // From here to the end of `freeze`, nothing is awaited: the capture belongs to the frozen end.
@@ -317,8 +333,19 @@ impl<D: Disk> Flush<'_, D> {
         })
     }
 
-    /// The file of the first open segment, opened or created.
-    async fn front_file(&self) -> Result<Rc<D::File>, LogError> {
+    /// How far the next write of the first open segment goes; a later one goes further.
+    fn written_at_least(&self, extent: Extent) -> u64 {
+        let mut state = self.core.state.borrow_mut();
+        let segment = state.open_front();
+        match extent {
+            Extent::Staged => segment.tail.end(),
+            Extent::Readable => segment.readable_len,
+            Extent::Full => segment.tail.full_end(segment.readable_len).unwrap_or(segment.written_len),
+        }
+    }
+
+    /// The file of the first open segment, opened or created, about to be written up to `end`.
+    async fn front_file(&self, end: u64) -> Result<Rc<D::File>, LogError> {
         let (path, exists, cut_to) = {
             let mut state = self.core.state.borrow_mut();
             let dir = state.dir.clone();
@@ -327,7 +354,7 @@ impl<D: Disk> Flush<'_, D> {
                 return Ok(file.clone());
             }
             let path = file_path(&dir, FileKind::Log, segment.base_offset);
-            (path, segment.exists, segment.must_cut.then_some(segment.written_len))
+            (path, segment.exists, (end < segment.stray_end).then_some(segment.written_len))
         };
         let mode = if exists { OpenMode::Write } else { OpenMode::CreateNew };
         let file = Rc::new(self.core.env.disk().open(&path, mode).await?);
@@ -337,7 +364,7 @@ impl<D: Disk> Flush<'_, D> {
         }
         let mut state = self.core.state.borrow_mut();
         let segment = state.open_front();
-        segment.must_cut = false;
+        segment.stray_end = 0;
         segment.file = Some(file.clone());
         segment.exists = true;
         Ok(file)
@@ -456,7 +483,7 @@ impl<D: Disk> Flush<'_, D> {
 
     /// Cuts the first open segment and its indexes to their exact length, durably but for their names.
     async fn trim_front(&self) -> Result<Rc<D::File>, LogError> {
-        let file = self.front_file().await?;
+        let file = self.front_file(0).await?;
         {
             let mut state = self.core.state.borrow_mut();
             let segment = state.open_front();
@@ -477,7 +504,7 @@ impl<D: Disk> Flush<'_, D> {
         if !self.core.state.borrow_mut().open_front().is_padded {
             return Ok(());
         }
-        let file = self.front_file().await?;
+        let file = self.front_file(0).await?;
         let len = self.core.state.borrow_mut().open_front().written_len;
         file.truncate(len).await?;
         let mut state = self.core.state.borrow_mut();

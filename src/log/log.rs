@@ -386,6 +386,11 @@ impl<D: Disk> Log<D> {
         end.map_or(0, |end| end.saturating_sub(front.frozen_len))
     }
 
+    /// Cuts off what recovery has left behind the end of the log, as far as nothing was written over it.
+    pub(in crate::log) async fn cut_stray(&self) -> Result<(), LogError> {
+        super::flush::cut_stray(&self.core).await
+    }
+
     /// When `flush.ms` asks for the next sync; `None` while everything is synced or it never does.
     pub fn sync_due(&self) -> Option<Timestamp> {
         let state = self.core.state.borrow();

@@ -195,6 +195,7 @@ impl<D: Disk> LogDir<D> {
                 clean: self.clean_shutdown.is_some(),
                 recovery_point: offset(&checkpoints.recovery_points).unwrap_or(Offset::ZERO),
                 log_start_offset: offset(&checkpoints.log_starts).unwrap_or(Offset::ZERO),
+                is_journaled: !journaled.is_empty(),
             }
         };
         let log_start_offset = with.log_start_offset;
@@ -206,6 +207,9 @@ impl<D: Disk> LogDir<D> {
         let (log, mut report) =
             Log::open(self.env.clone(), &self.path, topic_partition, config, with, now).await?;
         report.restored = log.restore(&journaled, now).await?;
+        if report.truncated.is_some() {
+            log.cut_stray().await?;
+        }
         log.raise_log_start(log_start_offset);
         if let (Some(key), Some(found)) = (key, self.found_journal.borrow_mut().as_mut()) {
             found.pending.forget(&key);

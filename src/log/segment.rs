@@ -134,9 +134,10 @@ pub(super) struct OpenSegment<D: Disk> {
     pub(super) is_padded: bool,
     /// Up to here the file was extended ahead with zeros.
     pub(super) prepared_end: u64,
-    /// Behind `written_len` are bytes that recovery did not look at: they go, durably, before the next
-    /// write, or they could follow it as if they had been appended. Then no file is open.
-    pub(super) must_cut: bool,
+    /// Up to here, behind `written_len`, are bytes that are none of the log's: a write that leaves some of
+    /// them has them cut off first, durably, or they could follow it as if they had been appended. Then no
+    /// file is open.
+    pub(super) stray_end: u64,
     pub(super) offset_index: GrowingIndex<OffsetEntry>,
     pub(super) time_index: GrowingIndex<TimeEntry>,
     /// Of what is staged.
@@ -187,7 +188,7 @@ impl<D: Disk> OpenSegment<D> {
             in_flight: Vec::new(),
             is_padded: false,
             prepared_end: 0,
-            must_cut: false,
+            stray_end: 0,
             offset_index: GrowingIndex::new(),
             time_index: GrowingIndex::new(),
             max_timestamp: no_timestamp,

@@ -233,7 +233,12 @@ pub(super) fn reopen(
 }
 
 pub(super) fn unclean(recovery_point: i64) -> OpenWith {
-    OpenWith { clean: false, recovery_point: Offset(recovery_point), log_start_offset: Offset::ZERO }
+    OpenWith {
+        clean: false,
+        recovery_point: Offset(recovery_point),
+        log_start_offset: Offset::ZERO,
+        is_journaled: false,
+    }
 }
 
 pub(super) fn idempotent(base_sequence: i32) -> BatchFields {

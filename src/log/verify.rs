@@ -78,7 +78,7 @@ async fn verify_segment<D: Disk>(
             Step::Batch { .. } => continue,
             Step::End => break,
             Step::Padding | Step::Zeros => "expected a batch, found zeros".to_owned(),
-            Step::Broken { cause } => cause,
+            Step::Half { cause } | Step::Broken { cause } => cause,
         };
         let range = skip_broken(&mut scanner, path.clone(), end, cause).await?;
         if !core.is_current(view) {

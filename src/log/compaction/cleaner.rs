@@ -490,7 +490,7 @@ impl<'a, F: DiskFile> BatchWalk<'a, F> {
             }
             Step::End => Ok(None),
             Step::Padding | Step::Zeros => Err(self.corrupt("expected a batch, found zeros".to_owned())),
-            Step::Broken { cause } => Err(self.corrupt(cause)),
+            Step::Half { cause } | Step::Broken { cause } => Err(self.corrupt(cause)),
         }
     }
 

@@ -53,7 +53,7 @@ fn create(disk: &MemoryDisk) -> Log<MemoryDisk> {
 }
 
 fn reopen(disk: &MemoryDisk, clean: bool, recovery_point: Offset) -> (Log<MemoryDisk>, RecoveryReport) {
-    let with = OpenWith { clean, recovery_point, log_start_offset: Offset::ZERO };
+    let with = OpenWith { clean, recovery_point, log_start_offset: Offset::ZERO, is_journaled: false };
     block_on(Log::open(env(disk), Path::new(PARENT), topic_partition(), config(), with, NOW)).unwrap()
 }
 

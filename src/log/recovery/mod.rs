@@ -107,8 +107,8 @@ struct Walked {
     len: u64,
     /// Zeros follow up to the end of the block.
     is_padded: bool,
-    /// Zeros follow, and behind them what was not looked at.
-    must_cut: bool,
+    /// What is none of the log's follows up to here, and was left there.
+    stray_end: u64,
     /// The file was cut there.
     was_truncated: bool,
     /// What was cut off was not whole; the next segments are to be cut off too.
@@ -345,7 +345,7 @@ impl<D: Disk> Recovery<D> {
         self.report.scanned_bytes += scanner.checked_bytes;
         segment.tail = Tail::new(walked.len);
         segment.set_written(walked.len);
-        (segment.is_padded, segment.must_cut) = (walked.is_padded, walked.must_cut);
+        (segment.is_padded, segment.stray_end) = (walked.is_padded, walked.stray_end);
         // Beyond the recovery point, nothing is known to be durable.
         let is_beyond = !self.with.clean && self.with.recovery_point < segment.staged_end_offset;
         segment.has_unsynced = walked.was_truncated || is_beyond;
@@ -367,7 +367,7 @@ impl<D: Disk> Recovery<D> {
         let is_complete = self.with.recovery_point <= scanner.expected();
         let is_below = self.with.clean || !is_complete;
         let mut walked =
-            Walked { len: position, is_padded: false, must_cut: false, was_truncated: false, is_cut: false };
+            Walked { len: position, is_padded: false, stray_end: 0, was_truncated: false, is_cut: false };
         let cause = match step {
             Step::Batch { .. } => unreachable!("a walk goes on after a batch"),
             Step::End => return Ok(Some(walked)),
@@ -378,11 +378,19 @@ impl<D: Disk> Recovery<D> {
             Step::Padding => None,
             Step::Zeros if is_last && is_complete => {
                 // As a busy log is left by a kill: cutting it now would cost the start a sync per log.
-                (walked.is_padded, walked.must_cut) = (true, true);
+                (walked.is_padded, walked.stray_end) = (true, scanner.len());
+                return Ok(Some(walked));
+            }
+            Step::Half { cause } if is_last && !is_below && self.with.is_journaled => {
+                // The same; the journal should have the whole of it.
+                let (file, bytes) =
+                    (file_path(&self.dir, FileKind::Log, scanner.base_offset()), scanner.len() - position);
+                self.report.truncated = Some(Truncation { file, position, bytes, cause });
+                (walked.is_padded, walked.stray_end) = (true, scanner.len());
                 return Ok(Some(walked));
             }
             Step::Zeros => Some("expected a batch, found zeros".to_owned()),
-            Step::Broken { cause } => Some(cause),
+            Step::Half { cause } | Step::Broken { cause } => Some(cause),
         };
         let path = file_path(&self.dir, FileKind::Log, scanner.base_offset());
         if let Some(cause) = cause {

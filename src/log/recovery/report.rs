@@ -14,6 +14,9 @@ pub struct OpenWith {
     pub recovery_point: Offset,
     /// Records below were deleted.
     pub log_start_offset: Offset,
+    /// The journal has records of this log, which are added next: half a batch at the end is left for them to
+    /// write over.
+    pub is_journaled: bool,
 }
 
 /// The end of a log that was cut off: a write that was torn or whose bytes never reached the disk.
