@@ -16,7 +16,7 @@
 kafka_jars
 versus=$(cd "$(dirname "$0")" && pwd)
 
-WORKS=${WORKS:-A A-java A-librdkafka B B-java B-librdkafka C D D-synced E E-synced F F-java F-librdkafka G H-first H I J K}
+WORKS=${WORKS:-A A-many A-java A-librdkafka B B-java B-librdkafka C C-many D D-synced E E-synced F F-java F-librdkafka G H-first H I J K}
 ROUNDS=${ROUNDS:-3}
 SECONDS_EACH=${SECONDS_EACH:-5}
 WARMUP=${WARMUP:-2}
@@ -41,6 +41,8 @@ trap 'for broker_pid in $broker_pid "${pids[@]}"; do stop_broker KILL; done; rm 
 title() {
   case $1 in
     A) echo "64 x 1,000 B per batch, 16 partitions, 4 connections, 5 in flight" ;;
+    A-many) echo "A from 64 connections with 20 requests in flight each" ;;
+    C-many) echo "C from 64 connections with 20 requests in flight each" ;;
     B) echo "5 x 100 B per batch, 20 partitions per request, 100 partitions, 8 connections, 5 in flight" ;;
     C) echo "1 x 100 B per request, 16 partitions, 8 connections, 5 in flight" ;;
     D) echo "1 x 1,000 B per batch, 10 partitions per request, 1,000 partitions, 8 connections, 5 in flight" ;;
@@ -65,6 +67,8 @@ title() {
 flags() {
   case $1 in
     A) echo "--record-size 1000 --records-per-batch 64 --partitions 16 --connections 4 --inflight 5" ;;
+    A-many) echo "--record-size 1000 --records-per-batch 64 --partitions 16 --connections 64 --inflight 20" ;;
+    C-many) echo "--record-size 100 --records-per-batch 1 --partitions 16 --connections 64 --inflight 20" ;;
     B) echo "--record-size 100 --records-per-batch 5 --partitions 100 --partitions-per-request 20 --connections 8 --inflight 5" ;;
     C) echo "--record-size 100 --records-per-batch 1 --partitions 16 --connections 8 --inflight 5" ;;
     D) echo "--record-size 1000 --records-per-batch 1 --partitions 1000 --partitions-per-request 10 --connections 8 --inflight 5" ;;
