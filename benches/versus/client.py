@@ -17,6 +17,8 @@ TOTAL = re.compile(
     r"(\d+) ms 50th, (\d+) ms 95th, (\d+) ms 99th, (\d+) ms 99.9th",
     re.M,
 )
+# Where something lies on one machine, which a report is not about.
+DIRECTORY = re.compile(r"(?:^|(?<==))/(?:[^/]+/)+")
 
 
 def cpu_seconds(pid):
@@ -68,9 +70,10 @@ def main(path, pid, record_bytes, command):
     in_all = report["records_in_all"]
     if not report["records"]:
         sys.exit(f"nothing was measured:\n{ran.stdout}")
+    shown = [DIRECTORY.sub(".../", argument) for argument in command]
     report |= {
-        "what": command[0],
-        "arguments": command[1:],
+        "what": shown[0],
+        "arguments": shown[1:],
         "bytes": report["records"] * record_bytes,
         "records_per_second": report["records"] / report["seconds"],
         "megabytes_per_second": report["records"] * record_bytes / report["seconds"] / 1e6,

@@ -41,8 +41,6 @@ trap 'for broker_pid in $broker_pid "${pids[@]}"; do stop_broker KILL; done; rm 
 title() {
   case $1 in
     A) echo "64 x 1,000 B per batch, 16 partitions, 4 connections, 5 in flight" ;;
-    A-many) echo "A from 64 connections with 20 requests in flight each" ;;
-    C-many) echo "C from 64 connections with 20 requests in flight each" ;;
     B) echo "5 x 100 B per batch, 20 partitions per request, 100 partitions, 8 connections, 5 in flight" ;;
     C) echo "1 x 100 B per request, 16 partitions, 8 connections, 5 in flight" ;;
     D) echo "1 x 1,000 B per batch, 10 partitions per request, 1,000 partitions, 8 connections, 5 in flight" ;;
@@ -56,6 +54,7 @@ title() {
     I) echo "the same with a cold page cache, once to the end" ;;
     J) echo "20,000 records/s of 200 B, one a request, 100 partitions, 500 connections" ;;
     K) echo "$IDLE_PARTITIONS partitions, idle, started, killed" ;;
+    *-many) echo "${1%-many} from 64 connections with 20 requests in flight each" ;;
     F-java) echo "F from the Java clients: 4 idempotent producers and 4 consumers" ;;
     F-librdkafka) echo "F from librdkafka: 4 producers and 4 consumers" ;;
     *-java) echo "${1%-java} from Kafka's ProducerPerformance: one idempotent producer, which decides what goes into a request" ;;
@@ -67,8 +66,6 @@ title() {
 flags() {
   case $1 in
     A) echo "--record-size 1000 --records-per-batch 64 --partitions 16 --connections 4 --inflight 5" ;;
-    A-many) echo "--record-size 1000 --records-per-batch 64 --partitions 16 --connections 64 --inflight 20" ;;
-    C-many) echo "--record-size 100 --records-per-batch 1 --partitions 16 --connections 64 --inflight 20" ;;
     B) echo "--record-size 100 --records-per-batch 5 --partitions 100 --partitions-per-request 20 --connections 8 --inflight 5" ;;
     C) echo "--record-size 100 --records-per-batch 1 --partitions 16 --connections 8 --inflight 5" ;;
     D) echo "--record-size 1000 --records-per-batch 1 --partitions 1000 --partitions-per-request 10 --connections 8 --inflight 5" ;;
@@ -79,6 +76,7 @@ flags() {
     G) echo "--record-size 1000 --records-per-batch 5 --partitions 16 --connections 4 --inflight 50 --rate 100k --stamp" ;;
     H-first | H | I) echo "--partitions 16 --connections 4" ;;
     J) echo "--record-size 200 --records-per-batch 1 --partitions 100 --connections 500 --inflight 5 --rate 20k" ;;
+    *-many) flags "${1%-many}" | sed 's/--connections .*/--connections 64 --inflight 20/' ;;
     *-java | *-librdkafka) flags "${1%%-*}" ;;
     *) echo "no such work: $1" >&2; return 1 ;;
   esac
