@@ -368,6 +368,7 @@ impl<D: Disk> Recovery<D> {
         let is_below = self.with.clean || !is_complete;
         let mut walked =
             Walked { len: position, is_padded: false, stray_end: 0, was_truncated: false, is_cut: false };
+        let is_half = matches!(step, Step::Half { .. });
         let cause = match step {
             Step::Batch { .. } => unreachable!("a walk goes on after a batch"),
             Step::End => return Ok(Some(walked)),
@@ -378,14 +379,6 @@ impl<D: Disk> Recovery<D> {
             Step::Padding => None,
             Step::Zeros if is_last && is_complete => {
                 // As a busy log is left by a kill: cutting it now would cost the start a sync per log.
-                (walked.is_padded, walked.stray_end) = (true, scanner.len());
-                return Ok(Some(walked));
-            }
-            Step::Half { cause } if is_last && !is_below && self.with.is_journaled => {
-                // The same; the journal should have the whole of it.
-                let (file, bytes) =
-                    (file_path(&self.dir, FileKind::Log, scanner.base_offset()), scanner.len() - position);
-                self.report.truncated = Some(Truncation { file, position, bytes, cause });
                 (walked.is_padded, walked.stray_end) = (true, scanner.len());
                 return Ok(Some(walked));
             }
@@ -403,6 +396,11 @@ impl<D: Disk> Recovery<D> {
             }
             let bytes = scanner.len() - position;
             self.report.truncated = Some(Truncation { file: path, position, bytes, cause });
+            if is_half && is_last && self.with.is_journaled {
+                // The journal should have the whole of it.
+                (walked.is_padded, walked.stray_end) = (true, scanner.len());
+                return Ok(Some(walked));
+            }
             walked.is_cut = true;
         }
         file.truncate(position).await?;

@@ -35,12 +35,6 @@ pub(in crate::log) enum Step {
     Broken { cause: String },
 }
 
-/// Why there is no header of a whole batch.
-enum NoBatch {
-    Half(String),
-    Broken(String),
-}
-
 /// Which batches have their CRC checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::log) enum CrcFrom {
@@ -106,8 +100,8 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
         }
         let header = match self.decode().await? {
             Ok(header) => header,
-            Err(NoBatch::Half(cause)) => return Ok(Step::Half { cause }),
-            Err(NoBatch::Broken(cause)) => return self.padding_or(cause).await,
+            Err(Step::Broken { cause }) => return self.padding_or(cause).await,
+            Err(step) => return Ok(step),
         };
         let is_checked = matches!(crc_from, CrcFrom::Offset(from) if from <= header.last_offset());
         if is_checked {
@@ -133,24 +127,25 @@ impl<'a, F: DiskFile> Scanner<'a, F> {
         Ok(Step::Batch { position, header, bytes })
     }
 
-    async fn decode(&mut self) -> Result<Result<BatchHeader, NoBatch>, DiskError> {
+    /// The header of a whole batch, or what stands there instead.
+    async fn decode(&mut self) -> Result<Result<BatchHeader, Step>, DiskError> {
         let bytes = self.bytes(HEADER_LEN).await?;
         let header = match BatchHeader::decode(&bytes) {
             Ok(header) => header,
-            Err(error) => return Ok(Err(NoBatch::Broken(error.to_string()))),
+            Err(error) => return Ok(Err(Step::Broken { cause: error.to_string() })),
         };
         let rest = self.len - self.position;
         if rest < header.total_len() as u64 {
             let found = rest as usize;
             let error = RecordError::Truncated { position: 0, expected: header.total_len(), found };
-            return Ok(Err(NoBatch::Half(error.to_string())));
+            return Ok(Err(Step::Half { cause: error.to_string() }));
         }
         let relative = header.last_offset() - self.base_offset;
         let is_in_order = self.expected <= header.base_offset && 0 <= header.last_offset_delta;
         if !is_in_order || i64::from(i32::MAX) < relative {
             let (base, last) = (header.base_offset, header.last_offset());
             let cause = format!("expected offsets from {} on, found {base} to {last}", self.expected);
-            return Ok(Err(NoBatch::Broken(cause)));
+            return Ok(Err(Step::Broken { cause }));
         }
         Ok(Ok(header))
     }
