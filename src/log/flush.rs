@@ -44,13 +44,13 @@ pub struct FlushOutcome {
 }
 
 /// Marks a flush as under way; one that is dropped before its end leaves a write of unknown outcome.
-pub(super) struct FlushGuard<'a, D: Disk> {
+struct FlushGuard<'a, D: Disk> {
     core: &'a Core<D>,
     has_ended: bool,
 }
 
 impl<'a, D: Disk> FlushGuard<'a, D> {
-    pub(super) fn begin(core: &'a Core<D>) -> Result<Self, LogError> {
+    fn begin(core: &'a Core<D>) -> Result<Self, LogError> {
         assert!(!core.is_flushing.get(), "one flush at a time: {}", core.topic_partition);
         core.check_online()?;
         core.is_flushing.set(true);
@@ -58,7 +58,7 @@ impl<'a, D: Disk> FlushGuard<'a, D> {
     }
 
     /// The flush has come to its end, good or bad.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         self.has_ended = true;
     }
 }
@@ -72,20 +72,31 @@ impl<D: Disk> Drop for FlushGuard<'_, D> {
     }
 }
 
+/// Does `work` as the one flush that is under way. An error of it takes the log offline.
+pub(super) async fn guarded<D: Disk, T>(
+    core: &Core<D>,
+    work: impl AsyncFnOnce(&mut Flush<'_, D>) -> Result<T, LogError>,
+) -> Result<T, LogError> {
+    let mut guard = FlushGuard::begin(core)?;
+    let result = work(&mut Flush { core, written_bytes: 0, rolled_segments: 0 }).await;
+    if let Err(error) = &result {
+        give_up(core, error);
+    }
+    guard.end();
+    result
+}
+
 /// Writes what is staged; with `checkpoint` also the indexes and the producer state.
 pub(super) async fn flush<D: Disk>(
     core: &Core<D>,
     want: WriteSync,
     checkpoint: bool,
 ) -> Result<FlushOutcome, LogError> {
-    let mut guard = FlushGuard::begin(core)?;
-    let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
-    let result = flush.run(want, checkpoint).await;
-    if let Err(error) = &result {
-        give_up(core, error);
-    }
-    guard.end();
-    result.map(|()| flush.outcome())
+    guarded(core, async |flush| {
+        flush.run(want, checkpoint).await?;
+        Ok(flush.outcome())
+    })
+    .await
 }
 
 /// What is written into the segment of what the journal has.
@@ -103,21 +114,17 @@ pub enum Store {
 /// Nobody waits for it: what is gathered meanwhile goes to the journal as before. What a flush has to do
 /// first, a flush does.
 pub(super) async fn store<D: Disk>(core: &Core<D>, what: Store) -> Result<(), LogError> {
-    let mut guard = FlushGuard::begin(core)?;
-    let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
-    let is_plain = {
-        let state = core.state.borrow();
-        state.open.len() == 1 && state.written_end_offset == state.synced_end_offset
-    };
-    let result = match is_plain {
-        true => flush.store_front(what).await,
-        false => flush.run(WriteSync::Data, what == Store::Checkpoint).await,
-    };
-    if let Err(error) = &result {
-        give_up(core, error);
-    }
-    guard.end();
-    result
+    guarded(core, async |flush| {
+        let is_plain = {
+            let state = core.state.borrow();
+            state.open.len() == 1 && state.written_end_offset == state.synced_end_offset
+        };
+        match is_plain {
+            true => flush.store_front(what).await,
+            false => flush.run(WriteSync::Data, what == Store::Checkpoint).await,
+        }
+    })
+    .await
 }
 
 /// Cuts off what recovery has left behind the end, if it is still there.
@@ -125,14 +132,7 @@ pub(super) async fn cut_stray<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
     if core.state.borrow_mut().open_front().stray_end == 0 {
         return Ok(());
     }
-    let mut guard = FlushGuard::begin(core)?;
-    let flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
-    let result = flush.front_file(0).await;
-    if let Err(error) = &result {
-        give_up(core, error);
-    }
-    guard.end();
-    result.map(drop)
+    guarded(core, async |flush| flush.front_file(0).await.map(drop)).await
 }
 
 /// Whether [`trim`] would change anything: a quiet log whose file goes on with zeros.
@@ -145,27 +145,17 @@ pub(super) fn wants_trim<D: Disk>(core: &Core<D>) -> bool {
 
 /// Cuts the zeros behind the last batch; the next flush puts them there again.
 pub(super) async fn trim<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
-    let mut guard = FlushGuard::begin(core)?;
-    let flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
-    let result = flush.cut_padding().await;
-    if let Err(error) = &result {
-        give_up(core, error);
-    }
-    guard.end();
-    result
+    guarded(core, async |flush| flush.cut_padding().await).await
 }
 
 /// Leaves the log as a clean start wants it; nothing is written afterwards.
 pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
-    let mut guard = FlushGuard::begin(core)?;
-    let mut flush = Flush { core, written_bytes: 0, rolled_segments: 0 };
-    let result = flush.run_close().await;
-    match &result {
-        Ok(()) => core.take_offline("the log was closed".to_owned()),
-        Err(error) => give_up(core, error),
-    }
-    guard.end();
-    result
+    guarded(core, async |flush| {
+        flush.run_close().await?;
+        core.take_offline("the log was closed".to_owned());
+        Ok(())
+    })
+    .await
 }
 
 /// Ends all writing; what was staged is dropped. What is in the journal stays readable from memory.
@@ -174,7 +164,7 @@ pub(super) async fn close_clean<D: Disk>(core: &Core<D>) -> Result<(), LogError>
 /// that it is gone. To cut it off here would be worse. After a start the journal may take what is appended
 /// at this place, and a power failure then undoes a cut that nothing made durable: the old bytes would be
 /// back and pass for the new ones.
-pub(super) fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
+fn give_up<D: Disk>(core: &Core<D>, error: &LogError) {
     core.take_offline(error.to_string());
     let mut state = core.state.borrow_mut();
     state.open.truncate(1);
@@ -195,7 +185,7 @@ enum Extent {
 }
 
 /// The state of one flush.
-struct Flush<'a, D: Disk> {
+pub(super) struct Flush<'a, D: Disk> {
     core: &'a Core<D>,
     written_bytes: u64,
     rolled_segments: usize,
@@ -218,6 +208,17 @@ struct FrontWork<S> {
     max_timestamp: MaxTimestamp,
     /// Earlier writes of the segment are not durable.
     had_unsynced: bool,
+}
+
+impl<D: Disk> OpenSegment<D> {
+    /// How far a write of this extent goes now; a later one goes further.
+    fn end_of(&self, extent: Extent) -> u64 {
+        match extent {
+            Extent::Staged => self.staged_len(),
+            Extent::Readable => self.readable_len,
+            Extent::Full => self.tail.full_end(self.readable_len).unwrap_or(self.written_len),
+        }
+    }
 }
 
 impl<D: Disk> Flush<'_, D> {
@@ -280,7 +281,7 @@ impl<D: Disk> Flush<'_, D> {
         if self.is_front_done(want) {
             return Ok(self.capture(extent, checkpoint));
         }
-        let end = self.written_at_least(extent);
+        let end = self.core.state.borrow_mut().open_front().end_of(extent);
         let file = self.front_file(end).await?;
         self.load_first_timestamp(&file).await?;
         self.supply_missing(&file).await?;
@@ -331,17 +332,6 @@ impl<D: Disk> Flush<'_, D> {
             offset_entries: segment.offset_index.count(),
             time_entries: segment.time_index.count(),
         })
-    }
-
-    /// How far the next write of the first open segment goes; a later one goes further.
-    fn written_at_least(&self, extent: Extent) -> u64 {
-        let mut state = self.core.state.borrow_mut();
-        let segment = state.open_front();
-        match extent {
-            Extent::Staged => segment.tail.end(),
-            Extent::Readable => segment.readable_len,
-            Extent::Full => segment.tail.full_end(segment.readable_len).unwrap_or(segment.written_len),
-        }
     }
 
     /// The file of the first open segment, opened or created, about to be written up to `end`.
@@ -404,21 +394,15 @@ impl<D: Disk> Flush<'_, D> {
         let written_end_offset = state.written_end_offset;
         let segment = state.open_front();
         let had_unsynced = std::mem::replace(&mut segment.has_unsynced, true);
-        let (end, end_offset, max_timestamp) = match extent {
-            Extent::Staged => (segment.tail.end(), Some(segment.staged_end_offset), segment.max_timestamp),
-            Extent::Readable => {
-                (segment.readable_len, Some(written_end_offset), segment.readable_max_timestamp)
-            }
-            Extent::Full => {
-                let end = segment.tail.full_end(segment.readable_len).unwrap_or(segment.written_len);
-                (end, None, segment.readable_max_timestamp)
-            }
+        let end = segment.end_of(extent);
+        let (end_offset, max_timestamp) = match extent {
+            Extent::Staged => (Some(segment.staged_end_offset), segment.max_timestamp),
+            Extent::Readable => (Some(written_end_offset), segment.readable_max_timestamp),
+            Extent::Full => (None, segment.readable_max_timestamp),
         };
         let chunks = match extent {
             Extent::Readable | Extent::Full if end == segment.written_len => Vec::new(),
-            Extent::Staged | Extent::Readable | Extent::Full => {
-                segment.tail.freeze(self.core.env.disk(), end)
-            }
+            _ => segment.tail.freeze(self.core.env.disk(), end),
         };
         segment.frozen_len = segment.frozen_len.max(end);
         segment.in_flight = chunks.iter().map(|chunk| (chunk.position, chunk.bytes.clone())).collect();

@@ -13,7 +13,7 @@ use crate::disk::{BLOCK, Disk, DiskBuf, DiskErrorKind, DiskFile, WriteSync, alig
 
 use super::config::{AcksDurability, LogConfig};
 use super::error::LogError;
-use super::flush::{FlushGuard, give_up};
+use super::flush::guarded;
 use super::log::Core;
 
 /// The largest step.
@@ -53,13 +53,7 @@ pub(super) fn wants_preparation<D: Disk>(core: &Core<D>) -> bool {
 
 /// Extends the active segment by a step of zeros, durably. Counts as a flush.
 pub(super) async fn prepare<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
-    let mut guard = FlushGuard::begin(core)?;
-    let result = extend(core).await;
-    if let Err(error) = &result {
-        give_up(core, error);
-    }
-    guard.end();
-    result
+    guarded(core, async |_| extend(core).await).await
 }
 
 async fn extend<D: Disk>(core: &Core<D>) -> Result<(), LogError> {
