@@ -163,22 +163,16 @@ pub trait DiskFile: 'static {
     /// The file's length in bytes.
     async fn len(&self) -> Result<u64, DiskError>;
 
-    /// The bytes from `position` on as the kernel has them in its page cache; `None` when it has not, or
-    /// there is no page cache. Nobody changes these bytes any more. Does not wait for the disk.
-    fn page_cached(&self, position: u64, len: usize) -> Option<FileSlice> {
+    /// The bytes from `position` on in the kernel's page cache, once it has read what is missing there;
+    /// `None` when there is no page cache, or the disk fails: a read tells why. Nobody changes these bytes
+    /// any more.
+    async fn page_cached(&self, position: u64, len: usize) -> Option<FileSlice> {
         let _ = (position, len);
         None
     }
 
-    /// As [`Self::page_cached`], when the kernel has read what is missing. `None` also when the disk fails: a
-    /// read tells why.
-    async fn page_cached_when_read(&self, position: u64, len: usize) -> Option<FileSlice> {
-        let _ = (position, len);
-        None
-    }
-
-    /// A copy of the bytes that the page cache has from `position` on, at most `len`, as
-    /// [`Self::page_cached`].
+    /// A copy of the bytes that the page cache has from `position` on, at most `len`. Nobody changes these
+    /// bytes any more. Does not wait for the disk.
     fn read_page_cached(&self, position: u64, len: usize) -> Option<Bytes> {
         let _ = (position, len);
         None

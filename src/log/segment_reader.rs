@@ -162,12 +162,7 @@ impl<'a, D: Disk> SegmentReader<'a, D> {
             if let Some((position, len)) = ahead {
                 file.read_ahead(position, len);
             }
-            let len = (end - start) as usize;
-            let slice = match file.page_cached(start, len) {
-                None => file.page_cached_when_read(start, len).await,
-                cached => cached,
-            };
-            if let Some(slice) = slice {
+            if let Some(slice) = file.page_cached(start, (end - start) as usize).await {
                 return Ok(vec![Piece::File(slice)]);
             }
         }

@@ -90,12 +90,12 @@ fn the_page_cache_fills_on_demand() {
         let expected = [random(320 * BLOCK, 1), random(320 * BLOCK, 2)].concat();
         let (from, len) = (5_000, 2 * 320 * BLOCK - 5_001);
         if file.is_direct() {
-            assert!(file.page_cached(from, len).is_none(), "a direct write leaves nothing there");
+            assert!(file.page_cached_now(from, len).is_none(), "a direct write leaves nothing there");
         }
         file.read_ahead(from, len);
         let begin = monotonic_now();
         let slice = loop {
-            match file.page_cached(from, len) {
+            match file.page_cached_now(from, len) {
                 Some(slice) => break slice,
                 None => assert!(begin.elapsed() < Duration::from_secs(10), "nothing was read ahead"),
             }
@@ -103,7 +103,7 @@ fn the_page_cache_fills_on_demand() {
         };
         let header = file.read_page_cached(from, 100).unwrap();
         assert!(header == expected[from as usize..][..100]);
-        assert!(file.page_cached(from, len + 2).is_none(), "not beyond the end of the file");
+        assert!(file.page_cached_now(from, len + 2).is_none(), "not beyond the end of the file");
 
         // A later write elsewhere, and the end of the name, leave what was promised.
         file.write_at(filled(&disk, 1, 3), 640 * BLOCK as u64, WriteSync::Data).await.unwrap();
@@ -128,7 +128,7 @@ fn what_the_page_cache_lacks_is_waited_for() {
         let expected = [1, 2, 3, 4].map(|seed| random(BLOCKS / 4 * BLOCK, seed)).concat();
         let from = 5_000;
         for len in [1, 100_000, BLOCKS * BLOCK - from] {
-            let slice = file.page_cached_when_read(from as u64, len).await.unwrap();
+            let slice = file.page_cached(from as u64, len).await.unwrap();
             for at in (from..from + len).step_by(BLOCK) {
                 let mut byte = [0];
                 let mut buffers = [std::io::IoSliceMut::new(&mut byte)];
@@ -142,7 +142,7 @@ fn what_the_page_cache_lacks_is_waited_for() {
                 assert_eq!(byte[0], expected[at], "at {at}");
             }
         }
-        assert!(file.page_cached_when_read(from as u64, BLOCKS * BLOCK).await.is_none(), "beyond the end");
+        assert!(file.page_cached(from as u64, BLOCKS * BLOCK).await.is_none(), "beyond the end");
     });
 }
 

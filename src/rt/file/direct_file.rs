@@ -60,6 +60,11 @@ impl DirectFile {
         matches!(self.handle, Handle::Direct(_))
     }
 
+    /// As [`DiskFile::page_cached`], if all of it is there already.
+    pub fn page_cached_now(&self, position: u64, len: usize) -> Option<FileSlice> {
+        self.page_cache.slice(self.descriptor(), position, len)
+    }
+
     fn error(&self, op: DiskOp, error: &glommio::GlommioError<()>) -> DiskError {
         glommio_error(op, &self.path, error)
     }
@@ -169,11 +174,11 @@ impl DiskFile for DirectFile {
         self.len_now()
     }
 
-    fn page_cached(&self, position: u64, len: usize) -> Option<FileSlice> {
-        self.page_cache.slice(self.descriptor(), position, len)
-    }
-
-    async fn page_cached_when_read(&self, position: u64, len: usize) -> Option<FileSlice> {
+    async fn page_cached(&self, position: u64, len: usize) -> Option<FileSlice> {
+        let cached = self.page_cached_now(position, len);
+        if cached.is_some() {
+            return cached;
+        }
         executor::unless_ending().await;
         self.page_cache.slice_when_read(self.descriptor(), position, len).await
     }

@@ -284,7 +284,8 @@ pub(super) unsafe fn write<M: AsRef<[u8]> + 'static>(
 pub(super) fn read_byte(file: BorrowedFd<'_>, position: u64) -> Completion {
     let byte = Rc::new(Cell::new(0_u8));
     let entry = opcode::Read::new(Fd(file.as_raw_fd()), byte.as_ptr(), 1).offset(position);
-    // SAFETY: the ring keeps the byte until the kernel is done, and nobody else looks at it.
+    // SAFETY: the byte is on the heap, and the ring keeps it there until the kernel is done. Nobody else has
+    // it.
     with_current(|reactor| unsafe { reactor.ring.begin(entry.build(), Some(byte)) })
 }
 
