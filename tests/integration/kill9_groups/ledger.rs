@@ -16,28 +16,78 @@ use crate::versions::{ask, name};
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const OFFSET_FETCH_VERSION: i16 = 9;
 
+/// What stands for no committed offset.
+const NOTHING: i64 = -1;
+
+/// A commit that may be the one that counts: the last, as far as its sender can tell.
+#[derive(Debug, Clone)]
+struct Commit {
+    /// Its place among all commits of the partition.
+    number: usize,
+    offset: i64,
+    /// How many commits had been sent when its acknowledgement came. Those from there on came after it.
+    acknowledged_at: Option<usize>,
+}
+
 /// One partition of the topic, as the group knows it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Known {
-    /// The greatest offset that was acknowledged, or told when asked. Below it nothing may be found again.
-    floor: i64,
-    /// The greatest offset that was sent.
-    tried: i64,
+    /// The offset of each commit, in the order of sending.
+    sent: Vec<i64>,
+    /// Those that no acknowledged commit is known to have come after. Nothing else may be found.
+    possible: Vec<Commit>,
     /// Which offsets were read.
     read: Vec<bool>,
+}
+
+impl Known {
+    fn new() -> Self {
+        let nothing = Commit { number: 0, offset: NOTHING, acknowledged_at: Some(1) };
+        Self { sent: vec![NOTHING], possible: vec![nothing], read: Vec::new() }
+    }
+
+    /// A commit is in force: what came before it is not any more.
+    fn confirm(&mut self, number: usize, clients: Clients) {
+        self.possible.retain(|other| match clients {
+            Clients::One => number <= other.number,
+            Clients::Many => other.acknowledged_at.is_none_or(|at| number < at),
+        });
+        if let Some(commit) = self.possible.iter_mut().find(|commit| commit.number == number) {
+            commit.acknowledged_at.get_or_insert(self.sent.len());
+        }
+    }
+}
+
+/// Who commits in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clients {
+    /// One, over one connection after the other: its commits come in the order in which it sent them.
+    One,
+    /// Several. Two may commit for a partition at the same time, and either may be the last: a member of
+    /// librdkafka names what it has when it is told to take more, and may by then have begun to read the
+    /// partition that the answer takes from it and gives to another. Apache Kafka's coordinator lets it.
+    Many,
+}
+
+/// What the broker may answer, as known before it is asked.
+struct Expected {
+    offsets: Vec<i64>,
+    /// Commits that had been sent; what is sent later may be found too.
+    sent: usize,
 }
 
 /// See the module.
 pub(super) struct Ledger {
     name: &'static str,
+    clients: Clients,
     partitions: Mutex<Vec<Known>>,
     commits: AtomicU64,
 }
 
 impl Ledger {
-    pub(super) fn new(name: &'static str) -> Self {
-        let partitions = Mutex::new(vec![Known::default(); PARTITIONS as usize]);
-        Self { name, partitions, commits: AtomicU64::new(0) }
+    pub(super) fn new(name: &'static str, clients: Clients) -> Self {
+        let partitions = Mutex::new(vec![Known::new(); PARTITIONS as usize]);
+        Self { name, clients, partitions, commits: AtomicU64::new(0) }
     }
 
     /// The group.
@@ -54,25 +104,27 @@ impl Ledger {
         act(&mut self.partitions.lock().expect("no holder panicked")[partition as usize])
     }
 
-    /// Notes a commit about to be sent; returns below which offset it must not be acknowledged.
-    pub(super) fn send(&self, partition: i32, offset: i64) -> i64 {
+    /// Notes a commit about to be sent; returns its number. One that is never acknowledged may count or not.
+    pub(super) fn send(&self, partition: i32, offset: i64) -> usize {
         self.with(partition, |known| {
-            known.tried = known.tried.max(offset);
-            known.floor
+            let number = known.sent.len();
+            known.sent.push(offset);
+            known.possible.push(Commit { number, offset, acknowledged_at: None });
+            number
         })
     }
 
-    /// Notes an acknowledged commit; `floor` is what [`send`](Self::send) returned for it.
-    pub(super) fn acknowledge(&self, partition: i32, offset: i64, floor: i64) {
-        let place = format!("{}, partition {partition}", self.name);
-        assert!(floor <= offset, "{place}: {offset} was acknowledged after {floor}");
-        self.with(partition, |known| known.floor = known.floor.max(offset));
+    /// Notes that a commit was acknowledged.
+    pub(super) fn acknowledge(&self, partition: i32, number: usize) {
+        self.with(partition, |known| known.confirm(number, self.clients));
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The greatest offset that was acknowledged.
-    pub(super) fn floor(&self, partition: i32) -> i64 {
-        self.with(partition, |known| known.floor)
+    fn expected(&self, partition: i32) -> Expected {
+        self.with(partition, |known| Expected {
+            offsets: known.possible.iter().map(|commit| commit.offset).collect(),
+            sent: known.sent.len(),
+        })
     }
 
     /// Notes a record that a member was given.
@@ -96,26 +148,33 @@ impl Ledger {
         })
     }
 
-    /// Takes an offset that the broker named; `floor` was known before it was asked.
-    pub(super) fn told(&self, partition: i32, committed: i64, floor: i64) {
-        let place = format!("{}, partition {partition}", self.name);
-        assert!(floor <= committed.max(0), "{place}: {floor} was acknowledged, now {committed} is committed");
+    /// Takes an offset that the broker named when it was asked.
+    fn told(&self, partition: i32, committed: i64, expected: &Expected) {
+        let sent_since = self.with(partition, |known| known.sent[expected.sent..].contains(&committed));
+        assert!(
+            sent_since || expected.offsets.contains(&committed),
+            "{}, partition {partition}: {committed} is committed, expected one of {:?}",
+            self.name,
+            expected.offsets
+        );
         self.with(partition, |known| {
-            assert!(committed <= known.tried, "{place}: {committed} was never sent, at most {}", known.tried);
-            known.floor = known.floor.max(committed);
+            let found = known.possible.iter().find(|commit| commit.offset == committed);
+            if let Some(number) = found.map(|commit| commit.number) {
+                known.confirm(number, self.clients);
+            }
         });
     }
 
     /// Asks a broker that was just started, while the clients go on.
     pub(super) fn compare(&self, broker: &Broker) {
-        let floors: Vec<i64> = (0..PARTITIONS).map(|partition| self.floor(partition)).collect();
+        let expected: Vec<Expected> = (0..PARTITIONS).map(|partition| self.expected(partition)).collect();
         let mut wire = Wire::connect(broker.address());
         let request = fetch_request(self.name);
         let committed = eventually("committed offsets", PATIENCE, || {
             committed(&ask(&mut wire, OFFSET_FETCH_VERSION, &request))
         });
         for (partition, committed) in committed {
-            self.told(partition, committed, floors[partition as usize]);
+            self.told(partition, committed, &expected[partition as usize]);
         }
     }
 }

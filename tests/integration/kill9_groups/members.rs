@@ -87,8 +87,8 @@ fn join(bootstrap: &str, group: &str, settings: &[(&str, &str)]) -> BaseConsumer
 fn commit(consumer: &BaseConsumer<Silent>, ledger: &Ledger, partition: i32, offset: i64) {
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(TOPIC, partition, Offset::Offset(offset)).expect("a right offset");
-    let floor = ledger.send(partition, offset);
+    let number = ledger.send(partition, offset);
     if consumer.commit(&offsets, CommitMode::Sync).is_ok() {
-        ledger.acknowledge(partition, offset, floor);
+        ledger.acknowledge(partition, number);
     }
 }

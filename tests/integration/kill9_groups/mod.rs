@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use corelog::types::Prng;
 
-use ledger::Ledger;
+use ledger::{Clients, Ledger};
 use members::Phase;
 
 use crate::harness::broker::Broker;
@@ -83,8 +83,8 @@ fn torture(shards: usize, settings: &[(&str, &str)]) {
     let bootstrap = broker.bootstrap();
     clients::create_topic(&bootstrap, TOPIC, PARTITIONS, &[]);
 
-    let groups: Vec<Ledger> = GROUPS.iter().map(|(name, _)| Ledger::new(name)).collect();
-    let storms: Vec<Ledger> = storms::NAMES.iter().map(|name| Ledger::new(name)).collect();
+    let groups: Vec<Ledger> = GROUPS.iter().map(|(name, _)| Ledger::new(name, Clients::Many)).collect();
+    let storms: Vec<Ledger> = storms::NAMES.iter().map(|name| Ledger::new(name, Clients::One)).collect();
     let ledgers: Vec<&Ledger> = groups.iter().chain(&storms).collect();
     let (phase, stop_producing) = (Phase::default(), AtomicBool::new(false));
     thread::scope(|scope| {

@@ -85,15 +85,15 @@ fn commit_alone(address: SocketAddr, ledger: &Ledger, phase: &Phase) {
             let mut sent = Vec::new();
             for number in next..next + IN_FLIGHT {
                 let partition = (number % i64::from(PARTITIONS)) as i32;
-                sent.push((partition, number, ledger.send(partition, number)));
+                sent.push((partition, ledger.send(partition, number)));
                 let request =
                     commit_request(ledger, partition, number).with_generation_id_or_member_epoch(-1);
                 send_request(wire, COMMIT_VERSION, &request)?;
             }
             next += IN_FLIGHT;
-            for (partition, number, floor) in sent {
+            for (partition, commit) in sent {
                 if commit_code(wire)? == 0 {
-                    ledger.acknowledge(partition, number, floor);
+                    ledger.acknowledge(partition, commit);
                 }
             }
         }
@@ -143,7 +143,7 @@ fn generations(address: SocketAddr, ledger: &Ledger, phase: &Phase) {
 /// Commits until there is an answer that settles it.
 fn commit_as(wire: &mut Wire, ledger: &Ledger, place: &Place, number: i64) -> io::Result<()> {
     let partition = (number % i64::from(PARTITIONS)) as i32;
-    let floor = ledger.send(partition, number);
+    let commit = ledger.send(partition, number);
     let request = commit_request(ledger, partition, number)
         .with_generation_id_or_member_epoch(place.generation_id)
         .with_member_id(place.member_id.clone());
@@ -151,7 +151,7 @@ fn commit_as(wire: &mut Wire, ledger: &Ledger, place: &Place, number: i64) -> io
         send_request(wire, COMMIT_VERSION, &request)?;
         match commit_code(wire)? {
             0 => {
-                ledger.acknowledge(partition, number, floor);
+                ledger.acknowledge(partition, commit);
                 return Ok(());
             }
             code if RETRIABLE.contains(&code) => thread::yield_now(),
