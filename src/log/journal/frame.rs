@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::LogKey;
 use super::file_header::{u32_at, u64_at};
+use crate::record::batch::append_batches;
 use crate::types::{Offset, Uuid};
 
 const LENGTH_AT: usize = 4;
@@ -123,11 +124,25 @@ impl<'a> FrameBuilder<'a> {
         assert!(len <= FRAME_BYTES_MAX, "a frame of {len} bytes, at most {FRAME_BYTES_MAX}");
         buf[ENTRIES_AT..FRAME_HEADER_LEN].copy_from_slice(&entries.to_be_bytes());
         buf[LENGTH_AT..GENERATION_AT].copy_from_slice(&(len as u32).to_be_bytes());
-        let crc = crc32c::crc32c(&buf[LENGTH_AT..len]);
+        let crc = checksum(&buf[LENGTH_AT..len]);
         buf[..LENGTH_AT].copy_from_slice(&crc.to_be_bytes());
         buf[len..].fill(0);
         len
     }
+}
+
+/// The checksum of a frame that was just built, `covered` being all of it but the checksum. What the batches
+/// bring along is not computed again.
+fn checksum(covered: &[u8]) -> u32 {
+    let (header, mut rest) = covered.split_at(FRAME_HEADER_LEN - LENGTH_AT);
+    let mut crc = crc32c::crc32c(header);
+    while !rest.is_empty() {
+        let (entry, behind) = rest.split_at(ENTRY_HEADER_LEN);
+        let (batches, next) = behind.split_at(u32_at(entry, BYTES_AT) as usize);
+        crc = append_batches(crc32c::crc32c_append(crc, entry), batches);
+        rest = next;
+    }
+    crc
 }
 
 /// A frame that was read.
