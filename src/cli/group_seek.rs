@@ -11,7 +11,9 @@ use clap::Args;
 use super::CliError;
 use super::client_args::ClientArgs;
 use crate::client::consumer::{OffsetSpec, list_offset};
-use crate::client::groups::{CommittedOffset, Committer, commit_offsets, committed_offsets, coordinator};
+use crate::client::groups::{
+    CommittedOffset, Committer, commit_offsets, committed_offsets, coordinator, find_group,
+};
 use crate::client::{Cluster, Connection, TopicInfo};
 use crate::types::{Offset, Timestamp};
 
@@ -22,8 +24,11 @@ const LINES_MAX: usize = 1 << 20;
 pub(super) struct SeekArgs {
     #[command(flatten)]
     client: ClientArgs,
-    /// The group; it need not be there yet.
+    /// The group.
     group: String,
+    /// The group need not be there: it is created with the offsets.
+    #[arg(long)]
+    create: bool,
     /// The topic.
     #[arg(short, long, required_unless_present = "from_file")]
     topic: Option<String>,
@@ -76,6 +81,12 @@ struct Move {
 pub(super) async fn seek(args: SeekArgs) -> Result<String, CliError> {
     let cluster = args.client.connect().await?;
     let connection = coordinator(&cluster, &args.group).await?;
+    if !args.create && find_group(&connection, &args.group).await?.is_none() {
+        let group = &args.group;
+        return Err(CliError::failed(format!(
+            "group {group} is not there; `corelog group list` lists them, --create makes it"
+        )));
+    }
     let committed = committed_offsets(&connection, &args.group).await?;
     let current: BTreeMap<_, _> =
         committed.into_iter().map(|of| ((of.topic, of.partition), of.offset)).collect();

@@ -124,6 +124,20 @@ pub async fn coordinator(cluster: &Cluster, group: &str) -> Result<Connection, C
     cluster.broker(id).await
 }
 
+/// The state and members of a group; `None` if there is none.
+pub async fn find_group(coordinator: &Connection, group: &str) -> Result<Option<GroupInfo>, ClientError> {
+    match describe_group(coordinator, group).await {
+        // Before version 6 of DescribeGroups, a group that is not there is a dead one (KIP-1043).
+        Ok(found) => Ok(Some(found).filter(|found| found.state != "Dead")),
+        Err(ClientError::Refused { refusal, .. })
+            if refusal.error_code() == Some(ErrorCode::GroupIdNotFound) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The state and members of a group, of whichever protocol.
 pub async fn describe_group(coordinator: &Connection, group: &str) -> Result<GroupInfo, ClientError> {
     match describe_classic_group(coordinator, group).await {

@@ -1,4 +1,4 @@
-//! `corelog topic` and `corelog config` against a broker, as a person uses them.
+//! `corelog topic`, `corelog group` and `corelog config` against a broker, as a person uses them.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -81,6 +81,22 @@ fn brokers_and_groups_are_configured() {
     assert!(all.contains("share.auto.offset.reset=latest\tDEFAULT_CONFIG\n"), "{all}");
     let refused = refuses(&broker, &["config", "alter", "broker", "1", "num.partitions=3"]);
     assert!(refused.contains("Cannot update these configs dynamically: [num.partitions]"), "{refused}");
+}
+
+#[test]
+fn a_group_that_is_not_there_is_not_made_by_a_wrong_name() {
+    let broker = Broker::start(1, &[]);
+    says(&broker, &["topic", "create", "t", "--partitions", "1"]);
+    let seek = ["group", "seek", "reader", "--topic", "t", "--to", "start"];
+    for words in [&seek[..], &[&seek[..], &["--execute"]].concat()] {
+        let refused = refuses(&broker, words);
+        assert!(refused.contains("group reader is not there") && refused.contains("--create"), "{refused}");
+    }
+    assert_eq!(says(&broker, &["group", "list"]), "");
+    let created = says(&broker, &[&seek[..], &["--create", "--execute"]].concat());
+    assert_eq!(created, "t-0\t-\t0\n");
+    assert_eq!(says(&broker, &["group", "list"]), "reader\tEmpty\n");
+    says(&broker, &[&seek[..], &["--execute"]].concat());
 }
 
 #[test]

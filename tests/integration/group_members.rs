@@ -149,7 +149,8 @@ fn the_broker_knows_how_far_groups_are_behind() {
     clients::create_topic(&broker.bootstrap(), "shared", 2, &[]);
     fill(&broker, 0, 5);
     let seek = |offset: &str| {
-        let words = ["group", "seek", "readers", "--execute", "-t", "shared", "-p", "1", "--to", offset];
+        let words =
+            ["group", "seek", "readers", "--create", "--execute", "-t", "shared", "-p", "1", "--to", offset];
         let output = Command::new(env!("CARGO_BIN_EXE_corelog"))
             .args(words)
             .args(["--bootstrap", &broker.bootstrap()])
