@@ -7,7 +7,7 @@ use super::CliError;
 use super::client_args::{ClientArgs, on_executor, parse_pair};
 use super::output::print_text;
 use crate::client::configs::{ConfigOperation, ConfigOwner, ConfigValue, alter_configs, describe_configs};
-use crate::config::ConfigSource;
+use crate::config::{ConfigSource, keys};
 
 /// What has configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,9 +105,30 @@ pub(super) async fn change(
     if changes.is_empty() {
         return Err(CliError::usage("nothing to change: give KEY=VALUE, --delete, --append or --subtract"));
     }
+    for warning in changes.iter().filter_map(|(key, _)| unknown_key(owner, key)) {
+        eprintln!("{warning}");
+    }
     alter_configs(&client.connect().await?, owner, &changes, validate_only).await?;
     let outcome = if validate_only { "could be changed" } else { "changed" };
     Ok(changes.iter().map(|(key, _)| format!("{key} {outcome}\n")).collect())
+}
+
+/// What to say of a key that nothing here obeys. Brokers take any key of their own, for plugins
+/// (`DynamicBrokerConfig`), and let any key be deleted: their answer says that all is well.
+fn unknown_key(owner: &ConfigOwner, name: &str) -> Option<String> {
+    let (is_known, nearest) = match owner {
+        ConfigOwner::Topic(_) => {
+            (keys::topic_key(name).is_some(), keys::nearest_key(name, keys::topic_keys()))
+        }
+        ConfigOwner::Broker(_) => {
+            (keys::dynamic_key(name).is_some() || keys::is_future_key(name), keys::nearest_broker_key(name))
+        }
+        ConfigOwner::Group(_) => {
+            (keys::group_key(name).is_some(), keys::nearest_key(name, keys::group_keys()))
+        }
+    };
+    let meant = nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
+    (!is_known).then(|| format!("unknown key {name}: no part of Corelog obeys it{meant}"))
 }
 
 fn operations(args: ChangeArgs) -> Vec<(String, ConfigOperation)> {
@@ -167,6 +188,31 @@ mod tests {
         for (kind, name) in [(OwnerArg::Broker, Some("x")), (OwnerArg::Topic, None), (OwnerArg::Group, None)]
         {
             assert!(matches!(owner(kind, name), Err(CliError::Usage(_))), "{kind:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_what_may_be_meant() {
+        let (topic, group) = (ConfigOwner::Topic("t".to_owned()), ConfigOwner::Group("g".to_owned()));
+        let all = ConfigOwner::Broker(None);
+        for (owner, known) in [
+            (&topic, "retention.ms"),
+            (&all, "log.retention.ms"),
+            (&all, "leader.replication.throttled.rate"),
+            (&all, "ssl.keystore.location"),
+            (&group, "share.auto.offset.reset"),
+        ] {
+            assert_eq!(unknown_key(owner, known), None);
+        }
+        let cases = [
+            (&topic, "retention.mss", "; did you mean retention.ms?"),
+            (&all, "log.retention.mss", "; did you mean log.retention.ms?"),
+            (&group, "share.auto.offset.rest", "; did you mean share.auto.offset.reset?"),
+            (&all, "utterly.different.thing", ""),
+        ];
+        for (owner, name, meant) in cases {
+            let expected = format!("unknown key {name}: no part of Corelog obeys it{meant}");
+            assert_eq!(unknown_key(owner, name), Some(expected));
         }
     }
 

@@ -100,6 +100,32 @@ fn a_group_that_is_not_there_is_not_made_by_a_wrong_name() {
 }
 
 #[test]
+fn a_key_that_nothing_obeys_is_told() {
+    let broker = Broker::start(1, &[]);
+    says(&broker, &["topic", "create", "t", "--partitions", "1"]);
+    let refused = refuses(&broker, &["config", "alter", "topic", "t", "retention.mss=1"]);
+    assert!(
+        refused.contains("INVALID_CONFIG") && refused.contains("did you mean retention.ms?"),
+        "{refused}"
+    );
+    // What the broker takes, as Kafka does.
+    for words in [
+        ["config", "alter", "broker", "all", "log.retention.mss=1"].as_slice(),
+        &["config", "alter", "broker", "1", "log.retention.mss=1", "--validate-only"],
+        &["config", "alter", "broker", "all", "--delete", "log.retention.mss"],
+        &["topic", "alter", "t", "--delete", "retention.mss"],
+    ] {
+        let output = corelog(&[words, &["-b", &broker.bootstrap()]].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && told.contains("unknown key"), "{words:?}: {told}");
+        assert!(told.contains("retention.ms?"), "{words:?}: {told}");
+    }
+    let known =
+        corelog(&["config", "alter", "broker", "all", "log.retention.ms=1", "-b", &broker.bootstrap()]);
+    assert_eq!(String::from_utf8_lossy(&known.stderr), "");
+}
+
+#[test]
 fn a_log_directory_that_cannot_be_made_is_named() {
     let directory = temporary_directory();
     let file = directory.path().join("file");

@@ -103,8 +103,13 @@ pub fn is_future_key(name: &str) -> bool {
 
 /// The broker key whose name is nearest to `name`, if any is near enough to be what was meant.
 pub fn nearest_broker_key(name: &str) -> Option<&'static str> {
+    nearest_key(name, broker_keys())
+}
+
+/// The same among other keys.
+pub fn nearest_key(name: &str, among: impl Iterator<Item = &'static Key>) -> Option<&'static str> {
     let far = name.len() / 3 + 1;
-    broker_keys()
+    among
         // A wrong letter is likelier than one too many or too few.
         .map(|key| (edit_distance(name, key.name), name.len().abs_diff(key.name.len()), key.name))
         .min()
@@ -183,5 +188,6 @@ mod tests {
         assert_eq!(nearest_broker_key("log.retention.hour"), Some("log.retention.hours"));
         assert_eq!(nearest_broker_key("corelog.cpu"), Some("corelog.cpus"));
         assert_eq!(nearest_broker_key("utterly.different.thing"), None);
+        assert_eq!(nearest_key("retention.mss", topic_keys()), Some("retention.ms"));
     }
 }
