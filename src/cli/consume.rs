@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 
 use clap::Args;
 
@@ -157,12 +158,26 @@ impl Consuming {
         let earliest = offset(OffsetSpec::Earliest).await?.unwrap_or(Offset::ZERO);
         let end = offset(OffsetSpec::Latest).await?.unwrap_or(Offset::ZERO);
         let next = match (committed, self.args.offset) {
-            (Some(committed), _) => committed,
+            (Some(committed), _) => self.nearest(partition, committed, earliest..end),
             (None, Start::Place(spec)) => offset(spec).await?.unwrap_or(end),
-            (None, Start::Offset(offset)) => Offset(offset),
+            (None, Start::Offset(offset)) => self.nearest(partition, Offset(offset), earliest..end),
             (None, Start::FromEnd(count)) => Offset(end.0.saturating_sub(count)).max(earliest),
         };
         Ok(Cursor { next, end })
+    }
+
+    /// Where to begin for an offset that was named: there, or at the end of the log that is nearest to it.
+    fn nearest(&self, partition: i32, named: Offset, log: Range<Offset>) -> Offset {
+        let Range { start, end } = log;
+        let next = named.max(start).min(end);
+        if next != named {
+            eprintln!(
+                "{}-{partition}: offset {named} is not there, the log begins at {start} and ends at {end}; \
+                 reading begins at {next}",
+                self.topic.name
+            );
+        }
+        next
     }
 
     /// Fetches once from every leader and prints what comes.
@@ -203,10 +218,7 @@ impl Consuming {
         let name = format!("{}-{}", self.topic.name, part.partition);
         if let Some(refusal) = Refusal::from_response(part.error_code, None) {
             let next = self.cursors.get(&part.partition).map_or(Offset::UNKNOWN, |cursor| cursor.next);
-            return Err(CliError::failed(format!(
-                "fetch {name} at offset {next}: {refusal}; the partition has {} to {}",
-                part.log_start_offset, part.high_watermark
-            )));
+            return Err(CliError::failed(format!("fetch {name} at offset {next}: {refusal}")));
         }
         let Some(cursor) = self.cursors.get_mut(&part.partition) else { return Ok(true) };
         let place = Place { topic: &self.topic.name, partition: part.partition };

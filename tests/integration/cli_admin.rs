@@ -1,7 +1,8 @@
 //! `corelog topic`, `corelog group` and `corelog config` against a broker, as a person uses them.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use crate::harness::broker::{Broker, Launch, temporary_directory};
 use crate::harness::clients::{self, TestProducer};
@@ -123,6 +124,49 @@ fn a_key_that_nothing_obeys_is_told() {
     let known =
         corelog(&["config", "alter", "broker", "all", "log.retention.ms=1", "-b", &broker.bootstrap()]);
     assert_eq!(String::from_utf8_lossy(&known.stderr), "");
+}
+
+#[test]
+fn an_offset_outside_of_the_log_is_told() {
+    let broker = Broker::start(1, &[]);
+    clients::create_topic(&broker.bootstrap(), "t", 1, &[]);
+    let mut producer = TestProducer::new(&broker.bootstrap(), &[]);
+    (0..10).for_each(|number| _ = producer.send_value("t", 0, number.to_string().as_bytes()));
+    producer.flush_ok();
+    says(&broker, &["topic", "trim", "t", "--before", "4"]);
+    let consumed = |offset: &str, more: &[&str]| {
+        let bootstrap = broker.bootstrap();
+        let words = ["consume", "t", "--offset", offset, "--format", "%v ", "-b", &bootstrap];
+        let output = corelog(&[&words, more].concat());
+        let [read, told] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
+        assert!(output.status.success(), "{offset}: {told}");
+        (read, told)
+    };
+    let told = |named: &str, next: &str| {
+        format!(
+            "t-0: offset {named} is not there, the log begins at 4 and ends at 10; reading begins at {next}\n"
+        )
+    };
+    let nothing = String::new();
+    assert_eq!(consumed("11", &[]), (nothing.clone(), told("11", "10")));
+    assert_eq!(consumed("1", &["-n", "2"]), ("4 5 ".to_owned(), told("1", "4")));
+    assert_eq!(consumed("10", &[]), (nothing.clone(), nothing.clone()));
+    assert_eq!(consumed("-100", &["-n", "1"]), ("4 ".to_owned(), nothing));
+    // Who waits for more waits at the end.
+    let mut waiting = Command::new(env!("CARGO_BIN_EXE_corelog"))
+        .args(["consume", "t", "--offset", "50", "--follow", "-n", "1", "-b", &broker.bootstrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut line = String::new();
+    let mut stderr = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    stderr.read_line(&mut line).expect("a line");
+    assert_eq!(line, told("50", "10"));
+    producer.send_value("t", 0, b"late");
+    producer.flush_ok();
+    let output = waiting.wait_with_output().expect("the program runs");
+    assert!(output.status.success() && output.stdout == b"late\n", "{output:?}");
 }
 
 #[test]
