@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli_admin;
+mod cli_bench;
 mod compaction;
 mod connections;
 mod control;

@@ -15,12 +15,12 @@ pub(super) fn cpu_seconds(pid: u32) -> Result<f64, CliError> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// Resident bytes of a process; zero when it is gone.
-pub(super) fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or(0) * 1024
+/// Resident bytes of a process; `None` when it is gone.
+pub(super) fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// `utime + stime`, the 14th and 15th field. The second field is the program's name in parentheses and may
@@ -43,6 +43,6 @@ mod tests {
         assert_eq!(parse_ticks(stat), Some(175));
         assert_eq!(parse_ticks("12 (a) S 1"), None);
         assert!(cpu_seconds(std::process::id()).is_ok());
-        assert!(0 < resident_bytes(std::process::id()));
+        assert!(resident_bytes(std::process::id()).is_some_and(|bytes| 0 < bytes));
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct LoadArgs {
     /// Seconds before the measured part, not counted.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_seconds)]
     warmup: f64,
-    /// Process id of the broker: reports its CPU time and memory.
+    /// Process id of the broker: reports its CPU time and memory, unless it ends meanwhile.
     #[arg(long, value_name = "PID")]
     broker_pid: Option<u32>,
     /// Write the report to this file as JSON; `-` for standard output instead of the text.

@@ -18,9 +18,9 @@ pub(super) struct Measured {
     pub(super) stats: Stats,
     /// From the end of the warm-up to the last answer.
     pub(super) seconds: f64,
-    /// CPU time of the broker in that time.
+    /// CPU time of the broker in that time, if it was asked for and the broker is still there.
     pub(super) broker_cpu_seconds: Option<f64>,
-    /// Resident memory of the broker afterwards.
+    /// Resident memory of the broker afterwards, likewise.
     pub(super) broker_resident_bytes: Option<u64>,
     /// CPU time of this process in that time.
     pub(super) own_cpu_seconds: f64,

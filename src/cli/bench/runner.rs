@@ -50,6 +50,10 @@ pub(super) fn run<L: Load>(args: &LoadArgs, load: &L, create: bool) -> Result<Me
         let args = args.clone();
         on_executor(async move || plan(&args, create).await)?
     };
+    if let Some(pid) = args.broker_pid {
+        // A wrong id is told before there is any load.
+        cpu::cpu_seconds(pid)?;
+    }
     let threads = (args.threads as usize).min(plans.len());
     let connections = plans.len();
     let mut parts: Vec<Vec<(usize, ConnectionPlan)>> = vec![Vec::new(); threads];
@@ -154,18 +158,19 @@ fn watch(
     let start = starting.started();
     let measure_from = start + args.warmup();
     let own_pid = std::process::id();
-    let broker_cpu = || args.broker_pid.map(cpu::cpu_seconds).transpose();
+    // A broker that ends under the load has no CPU time any more; the rest of the report counts all the same.
+    let broker_cpu = || args.broker_pid.and_then(|pid| cpu::cpu_seconds(pid).ok());
     let waiter = thread::spawn(move || -> Vec<_> { handles.into_iter().map(ExecutorHandle::join).collect() });
     let mut ticker = Ticker::new(start, args.quiet);
     let mut before = None;
     while !waiter.is_finished() {
         thread::sleep(POLL);
         if before.is_none() && measure_from <= Instant::now() {
-            before = Some((broker_cpu()?, cpu::cpu_seconds(own_pid)?));
+            before = Some((broker_cpu(), cpu::cpu_seconds(own_pid)?));
         }
         ticker.maybe_print(progress);
     }
-    let after = (broker_cpu()?, cpu::cpu_seconds(own_pid)?);
+    let after = (broker_cpu(), cpu::cpu_seconds(own_pid)?);
     let before = before.unwrap_or(after);
     let mut stats = Stats::default();
     for joined in waiter.join().expect("joining executors does not panic") {
@@ -175,7 +180,7 @@ fn watch(
     Ok(Measured {
         seconds: until.saturating_duration_since(measure_from).as_secs_f64(),
         broker_cpu_seconds: after.0.zip(before.0).map(|(after, before)| after - before),
-        broker_resident_bytes: args.broker_pid.map(cpu::resident_bytes),
+        broker_resident_bytes: args.broker_pid.and_then(cpu::resident_bytes),
         own_cpu_seconds: after.1 - before.1,
         stats,
     })
