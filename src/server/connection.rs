@@ -19,6 +19,7 @@ use futures_lite::future::{or, poll_once};
 
 use super::Server;
 use super::affinity::Affinity;
+use super::foreign::looks_like;
 use super::listener::ListenerContext;
 use super::response::{Answer, CloseReason};
 use crate::rt::net::{DetachedStream, ReadBuffer, Stream, StreamReader, StreamWriter, WriteQueue};
@@ -26,6 +27,7 @@ use crate::rt::sync::{Notify, Permit, Semaphore, Shutdown};
 use crate::rt::{task, time};
 use crate::shard::{ConnectionSlot, MovingConnection};
 use crate::types::ShardId;
+use crate::wire::WireError;
 use crate::wire::frame::{FrameStatus, LENGTH_LEN, peek_frame};
 
 /// Bytes of responses that may wait behind one that the client does not read; beyond, it is cut off.
@@ -358,7 +360,7 @@ impl Reading {
     async fn next_frame(&mut self, handle: &ConnectionHandle) -> Result<Option<Bytes>, CloseReason> {
         loop {
             let max = self.server.config().network.request_bytes_max;
-            match peek_frame(self.buffer.unread(), max)? {
+            match peek_frame(self.buffer.unread(), max).map_err(|error| self.no_frame(&error))? {
                 FrameStatus::Complete { end } => {
                     self.buffer.skip(LENGTH_LEN);
                     return Ok(Some(self.buffer.take(end - LENGTH_LEN)));
@@ -370,6 +372,13 @@ impl Reading {
                 Ok(_) => handle.touch(),
             }
         }
+    }
+
+    /// Why what was received cannot be a frame.
+    fn no_frame(&self, error: &WireError) -> CloseReason {
+        let likeness = looks_like(self.buffer.unread());
+        let likeness = likeness.map_or_else(String::new, |likeness| format!("; {likeness}"));
+        CloseReason::Malformed(format!("{error}{likeness}"))
     }
 }
 

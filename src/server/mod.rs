@@ -8,6 +8,7 @@ mod affinity;
 mod connection;
 mod dispatch;
 mod errors;
+mod foreign;
 mod handlers;
 mod listener;
 mod response;

@@ -169,6 +169,19 @@ fn unknown_requests_and_versions_are_refused() {
 }
 
 #[test]
+fn who_speaks_another_protocol_is_named_in_the_log() {
+    let mut scene = Scene::new();
+    let hello = [22, 3, 1, 0, 5, 1, 0, 0, 1, 3];
+    for (bytes, case) in [
+        (b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n".as_slice(), "looks like HTTP"),
+        (&hello, "looks like a TLS handshake: this listener is PLAINTEXT"),
+    ] {
+        scene.closes_after(bytes, case);
+        eventually(case, PATIENCE, || scene.broker.output().contains(case).then_some(()));
+    }
+}
+
+#[test]
 fn an_api_versions_request_that_is_too_new_is_told_what_there_is() {
     let scene = Scene::new();
     let mut wire = scene.wire();
