@@ -1,5 +1,6 @@
 //! `corelog topic`: create, list, describe, change and delete topics.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use clap::{Args, Subcommand};
@@ -9,7 +10,9 @@ use super::CliError;
 use super::client_args::{ClientArgs, on_executor, parse_pair};
 use super::config::{ChangeArgs, change};
 use super::output::print_text;
-use crate::client::admin::{NewTopic, create_partitions, create_topics, delete_records, delete_topics};
+use crate::client::admin::{
+    NewTopic, create_partitions, create_topics, delete_records, delete_topics, describe_log_dirs,
+};
 use crate::client::configs::ConfigOwner;
 use crate::client::{ClientError, Cluster, PartitionInfo, TopicInfo};
 use crate::types::ErrorCode;
@@ -20,7 +23,7 @@ pub(super) enum TopicCommand {
     Create(CreateArgs),
     /// List the topics' names.
     List(ListArgs),
-    /// Show partitions, leaders and replicas.
+    /// Show partitions, leaders, replicas and their log directories, of which each core has its own.
     Describe(DescribeArgs),
     /// Change a topic's configuration.
     Alter(AlterArgs),
@@ -241,11 +244,38 @@ async fn list(args: ListArgs) -> Result<String, CliError> {
 }
 
 async fn describe(args: DescribeArgs) -> Result<String, CliError> {
-    let topics = described(&args.client.connect().await?, &args.topics).await?;
+    let cluster = args.client.connect().await?;
+    let topics = described(&cluster, &args.topics).await?;
+    let dirs = log_dirs(&cluster, &topics).await;
     Ok(match args.json {
-        true => format!("{:#}\n", Value::from_iter(topics.iter().map(as_json))),
-        false => topics.iter().map(as_text).collect(),
+        true => format!("{:#}\n", Value::from_iter(topics.iter().map(|topic| as_json(topic, &dirs)))),
+        false => topics.iter().map(|topic| as_text(topic, &dirs)).collect(),
     })
+}
+
+/// Log directories by topic, partition and broker.
+type LogDirs = BTreeMap<(String, i32, i32), String>;
+
+/// Where the replicas of the topics are. A broker that does not say so is no reason to show nothing.
+async fn log_dirs(cluster: &Cluster, topics: &[TopicInfo]) -> LogDirs {
+    let infos = topics.iter().flat_map(|topic| &topic.partitions);
+    let brokers: BTreeSet<i32> = infos.flat_map(|info| info.replicas.iter().copied()).collect();
+    let mut dirs = LogDirs::new();
+    for broker in brokers {
+        match describe_log_dirs(cluster, broker, topics).await {
+            Ok(placed) => {
+                dirs.extend(placed.into_iter().map(|of| ((of.topic, of.partition, broker), of.log_dir)));
+            }
+            Err(error) => eprintln!("no log directories of broker {broker}: {error}"),
+        }
+    }
+    dirs
+}
+
+/// Of each replica, in their order.
+fn dirs_of<'a>(topic: &TopicInfo, info: &PartitionInfo, dirs: &'a LogDirs) -> Vec<Option<&'a str>> {
+    let dir = |broker: &i32| dirs.get(&(topic.name.clone(), info.partition, *broker)).map(String::as_str);
+    info.replicas.iter().map(dir).collect()
 }
 
 /// The topics by name, or all; ordered by name.
@@ -257,7 +287,7 @@ async fn described(cluster: &Cluster, names: &[String]) -> Result<Vec<TopicInfo>
 }
 
 /// The lines of Kafka's `kafka-topics --describe`, as far as people search them.
-fn as_text(topic: &TopicInfo) -> String {
+fn as_text(topic: &TopicInfo, dirs: &LogDirs) -> String {
     let replication_factor = topic.partitions.first().map_or(0, |info| info.replicas.len());
     let mut text = format!(
         "Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {replication_factor}\n",
@@ -266,14 +296,16 @@ fn as_text(topic: &TopicInfo) -> String {
         topic.partitions.len()
     );
     for info in &topic.partitions {
+        let log_dirs: Vec<_> = dirs_of(topic, info, dirs).iter().map(|dir| dir.unwrap_or("-")).collect();
         let leader = if info.leader < 0 { "none".to_owned() } else { info.leader.to_string() };
         writeln!(
             text,
-            "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}",
+            "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tLogDir: {}",
             topic.name,
             info.partition,
             joined(&info.replicas),
-            joined(&info.isr)
+            joined(&info.isr),
+            log_dirs.join(",")
         )
         .expect("a String takes all");
     }
@@ -284,7 +316,7 @@ fn joined(ids: &[i32]) -> String {
     ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn as_json(topic: &TopicInfo) -> Value {
+fn as_json(topic: &TopicInfo, dirs: &LogDirs) -> Value {
     let partition = |info: &PartitionInfo| {
         json!({
             "partition": info.partition,
@@ -292,6 +324,7 @@ fn as_json(topic: &TopicInfo) -> Value {
             "leader_epoch": info.leader_epoch,
             "replicas": info.replicas,
             "isr": info.isr,
+            "log_dirs": dirs_of(topic, info, dirs),
         })
     };
     json!({

@@ -1,4 +1,4 @@
-//! Creating and deleting topics, their partitions and records.
+//! Creating and deleting topics, their partitions and records, and where brokers keep them.
 
 use super::cluster::{Cluster, TopicInfo, topic_name};
 use super::error::{ClientError, accepted};
@@ -6,8 +6,10 @@ use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
+use crate::wire::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use crate::wire::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, StrBytes,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeLogDirsRequest, StrBytes,
 };
 
 /// How long the broker may take to carry a change out.
@@ -123,4 +125,44 @@ pub async fn delete_records(
         result.ok_or_else(|| ClientError::Unavailable { what: what(), detail: "no answer".to_owned() })?;
     accepted(result.error_code, None, what)?;
     Ok(result.low_watermark)
+}
+
+/// A partition in a log directory of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedReplica {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's index.
+    pub partition: i32,
+    /// The directory's absolute path.
+    pub log_dir: String,
+}
+
+/// Where a broker keeps the partitions of these topics. Those in a directory that is offline are left out.
+pub async fn describe_log_dirs(
+    cluster: &Cluster,
+    broker: i32,
+    topics: &[TopicInfo],
+) -> Result<Vec<PlacedReplica>, ClientError> {
+    let asked = topics.iter().map(|topic| {
+        DescribableLogDirTopic::default()
+            .with_topic(topic_name(&topic.name))
+            .with_partitions(topic.partitions.iter().map(|info| info.partition).collect())
+    });
+    let request = DescribeLogDirsRequest::default().with_topics(Some(asked.collect()));
+    let response = cluster.broker(broker).await?.call(&request).await?;
+    accepted(response.error_code, None, || format!("describe the log directories of broker {broker}"))?;
+    let mut placed = Vec::new();
+    for dir in &response.results {
+        for topic in &dir.topics {
+            // What only moves there is not kept there yet.
+            let kept = topic.partitions.iter().filter(|partition| !partition.is_future_key);
+            placed.extend(kept.map(|partition| PlacedReplica {
+                topic: topic.name.to_string(),
+                partition: partition.partition_index,
+                log_dir: dir.log_dir.to_string(),
+            }));
+        }
+    }
+    Ok(placed)
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::harness::broker::{Broker, Launch, temporary_directory};
 use crate::harness::clients::{self, TestProducer};
+use crate::harness::{PATIENCE, eventually};
 
 fn corelog(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_corelog")).args(words).output().expect("the program runs")
@@ -60,6 +61,39 @@ fn topics_are_changed() {
     assert_eq!(clients::watermarks(&broker.bootstrap(), "t", 2), (10, 10));
     assert!(refuses(&broker, &["topic", "trim", "t", "--before", "11"]).contains("OFFSET_OUT_OF_RANGE"));
     assert!(refuses(&broker, &["topic", "trim", "t", "--before", "soon"]).contains("'soon' is no offset"));
+}
+
+#[test]
+fn topics_are_shown_with_the_directory_of_each_partition() {
+    let mut broker = Broker::start(2, &[]);
+    says(&broker, &["topic", "create", "t", "u", "--partitions", "4"]);
+    let shard_of = |partition: i32| {
+        let has_it = |shard: &&str| broker.data().join(shard).join(format!("t-{partition}")).is_dir();
+        ["shard-00", "shard-01"].into_iter().find(has_it)
+    };
+    let shards: Vec<_> = eventually("the logs are there", PATIENCE, || (0..4).map(shard_of).collect());
+    assert!(shards.contains(&"shard-00") && shards.contains(&"shard-01"), "{shards:?}");
+    let path = |shard: &str| broker.data().join(shard).to_str().expect("UTF-8").to_owned();
+    let described = says(&broker, &["topic", "describe", "t"]);
+    let lines: Vec<_> = described.lines().collect();
+    assert_eq!(lines.len(), 5, "{described}");
+    for (partition, shard) in shards.iter().enumerate() {
+        let expected = format!(
+            "\tTopic: t\tPartition: {partition}\tLeader: 1\tReplicas: 1\tIsr: 1\tLogDir: {}",
+            path(shard)
+        );
+        assert_eq!(lines[1 + partition], expected);
+    }
+    let described = says(&broker, &["topic", "describe", "--json"]);
+    let described: serde_json::Value = serde_json::from_str(&described).expect("JSON");
+    assert_eq!(described[0]["partitions"][3]["log_dirs"], serde_json::json!([path(shards[3])]));
+    assert_eq!(described[1]["name"], "u");
+
+    // Directories outlive the number of shards.
+    broker.stop();
+    broker.restart_with(|launch| launch.with("corelog.shards", "1"));
+    let again = says(&broker, &["topic", "describe", "t"]);
+    assert!(again.lines().skip(1).eq(lines[1..].iter().copied()), "{again}");
 }
 
 #[test]
