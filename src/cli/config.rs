@@ -164,7 +164,7 @@ fn as_text(value: &ConfigValue) -> String {
         (Some(text), false) => text,
         (None, false) => "null",
     };
-    format!("{}={text}\t{}\n", value.name, source_name(value.source))
+    format!("{}={text}\tSource: {}\n", value.name, source_name(value.source))
 }
 
 fn as_json(value: &ConfigValue) -> Value {
@@ -224,8 +224,8 @@ mod tests {
             source: 1,
             is_sensitive,
         };
-        assert_eq!(as_text(&value(Some("7"), false)), "k=7\tDYNAMIC_TOPIC_CONFIG\n");
-        assert_eq!(as_text(&value(None, false)), "k=null\tDYNAMIC_TOPIC_CONFIG\n");
-        assert_eq!(as_text(&value(None, true)), "k=(secret)\tDYNAMIC_TOPIC_CONFIG\n");
+        assert_eq!(as_text(&value(Some("7"), false)), "k=7\tSource: DYNAMIC_TOPIC_CONFIG\n");
+        assert_eq!(as_text(&value(None, false)), "k=null\tSource: DYNAMIC_TOPIC_CONFIG\n");
+        assert_eq!(as_text(&value(None, true)), "k=(secret)\tSource: DYNAMIC_TOPIC_CONFIG\n");
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct ConsumeArgs {
     /// The topic.
     topic: String,
     /// Partitions to read, such as 0,3; all without it.
-    #[arg(short, long, value_name = "PARTITION,...", value_delimiter = ',')]
-    partitions: Vec<i32>,
+    #[arg(short, long, alias = "partitions", value_name = "PARTITION,...", value_delimiter = ',')]
+    partition: Vec<i32>,
     /// Where to begin: `earliest`, `latest`, an offset, -N for the last N of each partition, or @MS for the
     /// first record that is not older (milliseconds since 1970).
     #[arg(short, long, default_value = "earliest", allow_hyphen_values = true, value_parser = parse_start)]
@@ -40,7 +40,7 @@ pub(super) struct ConsumeArgs {
     follow: bool,
     /// Read as a member of this group, from its committed offsets on and from --offset where there is none:
     /// waits for new records, commits as it goes, and leaves with the first Ctrl-C.
-    #[arg(short, long, value_name = "GROUP", conflicts_with_all = ["partitions", "follow"])]
+    #[arg(short, long, value_name = "GROUP", conflicts_with_all = ["partition", "follow"])]
     group: Option<String>,
     /// How to print a record: %t topic, %p partition, %o offset, %k key, %v value, %K and %S their lengths,
     /// %h headers, %T timestamp; \n, \t and \xHH as in C.
@@ -137,10 +137,7 @@ impl Consuming {
         FetchOptions { max_wait_ms: 500, min_bytes: 1, max_bytes: 8 << 20, partition_max_bytes: 1 << 20 };
 
     async fn run(mut self) -> Result<(), CliError> {
-        let all = || self.topic.partitions.iter().map(|info| info.partition).collect();
-        let chosen: Vec<i32> =
-            if self.args.partitions.is_empty() { all() } else { self.args.partitions.clone() };
-        for partition in chosen {
+        for partition in self.topic.partitions_or_all(&self.args.partition) {
             let cursor = self.cursor(partition, None).await?;
             self.cursors.insert(partition, cursor);
         }

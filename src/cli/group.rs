@@ -11,8 +11,8 @@ use super::group_seek;
 use super::output::print_text;
 use crate::client::consumer::{OffsetSpec, list_offset};
 use crate::client::groups::{
-    CommittedOffset, GroupInfo, GroupOffset, coordinator, delete_group, describe_group, group_offsets,
-    list_groups,
+    CommittedOffset, GroupInfo, GroupOffset, ListedGroup, coordinator, delete_group, describe_group,
+    group_offsets, list_groups,
 };
 use crate::client::{Cluster, TopicInfo};
 use crate::types::Offset;
@@ -98,7 +98,7 @@ async fn list(args: ListArgs) -> Result<String, CliError> {
         });
         return Ok(format!("{:#}\n", Value::from_iter(groups)));
     }
-    let line = |group: &crate::client::groups::ListedGroup| format!("{}\t{}\n", group.group_id, group.state);
+    let line = |group: &ListedGroup| format!("Group: {}\tState: {}\n", group.group_id, group.state);
     Ok(groups.iter().map(line).collect())
 }
 

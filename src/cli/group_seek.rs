@@ -32,9 +32,9 @@ pub(super) struct SeekArgs {
     /// The topic.
     #[arg(short, long, required_unless_present = "from_file")]
     topic: Option<String>,
-    /// The partition; all without it.
-    #[arg(short, long, requires = "topic")]
-    partition: Option<i32>,
+    /// Partitions, such as 0,3; all without it.
+    #[arg(short, long, value_name = "PARTITION,...", value_delimiter = ',', requires = "topic")]
+    partition: Vec<i32>,
     /// Where to: `start`, `end`, an offset, +N or -N from where the group is, or @MS for the first record
     /// that is not older (milliseconds since 1970; the end where there is none).
     #[arg(long, value_name = "PLACE", allow_hyphen_values = true, value_parser = parse_target,
@@ -94,8 +94,7 @@ pub(super) async fn seek(args: SeekArgs) -> Result<String, CliError> {
         (Some(file), _, _) => from_file(file)?,
         (None, Some(topic), Some(target)) => {
             let topic = find_topic(&cluster, topic).await?;
-            let all = || topic.partitions.iter().map(|info| info.partition).collect();
-            let partitions: Vec<i32> = args.partition.map_or_else(all, |one| vec![one]);
+            let partitions = topic.partitions_or_all(&args.partition);
             partitions.into_iter().map(|partition| (topic.name.clone(), partition, target)).collect()
         }
         _ => return Err(CliError::usage("--topic and --to, or --from-file, say where to")),
@@ -179,7 +178,8 @@ async fn target_offset(
 fn shown(moves: &[Move], is_done: bool) -> String {
     let line = |of: &Move| {
         let from = of.from.map_or_else(|| "-".to_owned(), |from| from.to_string());
-        format!("{}-{}\t{from}\t{}\n", of.to.topic, of.to.partition, of.to.offset)
+        let CommittedOffset { topic, partition, offset } = &of.to;
+        format!("Topic: {topic}\tPartition: {partition}\tFrom: {from}\tTo: {offset}\n")
     };
     let mut text: String = moves.iter().map(line).collect();
     if !is_done {

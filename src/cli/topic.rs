@@ -119,8 +119,8 @@ pub(super) struct TrimArgs {
     /// The first offset to keep, or `end` to keep nothing.
     #[arg(long, value_name = "OFFSET", value_parser = parse_before)]
     before: i64,
-    /// A partition; all without one.
-    #[arg(short, long, value_name = "PARTITION")]
+    /// Partitions, such as 0,3; all without it.
+    #[arg(short, long, value_name = "PARTITION,...", value_delimiter = ',')]
     partition: Vec<i32>,
 }
 
@@ -201,12 +201,8 @@ async fn trim(args: TrimArgs) -> Result<String, CliError> {
     let cluster = args.client.connect().await?;
     let topics = cluster.describe(Some(&[&args.topic])).await?;
     let topic = topics.first().ok_or_else(|| CliError::failed(format!("no topic {}", args.topic)))?;
-    let mut partitions = args.partition;
-    if partitions.is_empty() {
-        partitions = topic.partitions.iter().map(|info| info.partition).collect();
-    }
     let mut text = String::new();
-    for partition in partitions {
+    for partition in topic.partitions_or_all(&args.partition) {
         let start = delete_records(&cluster, topic, partition, args.before).await?;
         text.push_str(&format!("{}-{partition} begins at {start}\n", topic.name));
     }

@@ -49,6 +49,16 @@ pub struct TopicInfo {
     pub partitions: Vec<PartitionInfo>,
 }
 
+impl TopicInfo {
+    /// The partitions that were named; all of the topic's if none was.
+    pub fn partitions_or_all(&self, named: &[i32]) -> Vec<i32> {
+        match named {
+            [] => self.partitions.iter().map(|info| info.partition).collect(),
+            named => named.to_vec(),
+        }
+    }
+}
+
 /// A cluster, found through one of its brokers.
 #[derive(Debug)]
 pub struct Cluster {

@@ -41,7 +41,8 @@ fn topics_are_changed() {
     let described = says(&broker, &["config", "describe", "topic", "t"]);
     assert_eq!(
         described,
-        "cleanup.policy=delete,compact\tDYNAMIC_TOPIC_CONFIG\nretention.ms=5000\tDYNAMIC_TOPIC_CONFIG\n"
+        "cleanup.policy=delete,compact\tSource: DYNAMIC_TOPIC_CONFIG\n\
+         retention.ms=5000\tSource: DYNAMIC_TOPIC_CONFIG\n"
     );
     says(
         &broker,
@@ -56,6 +57,10 @@ fn topics_are_changed() {
     producer.flush_ok();
     let trimmed = says(&broker, &["topic", "trim", "t", "--before", "4", "--partition", "1"]);
     assert_eq!(trimmed, "t-1 begins at 4\n");
+    for option in ["--partition", "--partitions"] {
+        let read = says(&broker, &["consume", "t", option, "1,2", "--format", "%p%o ", "--offset", "-1"]);
+        assert_eq!(read, "19 29 ", "{option}");
+    }
     let trimmed = says(&broker, &["topic", "trim", "t", "--before", "end"]);
     assert_eq!(trimmed, "t-0 begins at 10\nt-1 begins at 10\nt-2 begins at 10\n");
     assert_eq!(clients::watermarks(&broker.bootstrap(), "t", 2), (10, 10));
@@ -102,7 +107,7 @@ fn brokers_and_groups_are_configured() {
     let altered = says(&broker, &["config", "alter", "broker", "all", "log.retention.ms=60000"]);
     assert_eq!(altered, "log.retention.ms changed\n");
     let all = says(&broker, &["config", "describe", "broker"]);
-    assert_eq!(all, "log.retention.ms=60000\tDYNAMIC_DEFAULT_BROKER_CONFIG\n");
+    assert_eq!(all, "log.retention.ms=60000\tSource: DYNAMIC_DEFAULT_BROKER_CONFIG\n");
     let own = says(&broker, &["config", "describe", "broker", "1", "--json"]);
     let own: serde_json::Value = serde_json::from_str(&own).expect("JSON");
     let retention = own.as_array().expect("a list").iter().find(|of| of["name"] == "log.retention.ms");
@@ -113,7 +118,7 @@ fn brokers_and_groups_are_configured() {
     );
     assert_eq!(validated, "share.auto.offset.reset could be changed\n");
     let all = says(&broker, &["config", "describe", "group", "g", "--all"]);
-    assert!(all.contains("share.auto.offset.reset=latest\tDEFAULT_CONFIG\n"), "{all}");
+    assert!(all.contains("share.auto.offset.reset=latest\tSource: DEFAULT_CONFIG\n"), "{all}");
     let refused = refuses(&broker, &["config", "alter", "broker", "1", "num.partitions=3"]);
     assert!(refused.contains("Cannot update these configs dynamically: [num.partitions]"), "{refused}");
 }
@@ -129,8 +134,8 @@ fn a_group_that_is_not_there_is_not_made_by_a_wrong_name() {
     }
     assert_eq!(says(&broker, &["group", "list"]), "");
     let created = says(&broker, &[&seek[..], &["--create", "--execute"]].concat());
-    assert_eq!(created, "t-0\t-\t0\n");
-    assert_eq!(says(&broker, &["group", "list"]), "reader\tEmpty\n");
+    assert_eq!(created, "Topic: t\tPartition: 0\tFrom: -\tTo: 0\n");
+    assert_eq!(says(&broker, &["group", "list"]), "Group: reader\tState: Empty\n");
     says(&broker, &[&seek[..], &["--execute"]].concat());
 }
 

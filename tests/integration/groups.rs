@@ -372,20 +372,25 @@ fn the_command_line_shows_and_moves_groups() {
     assert!(busy.contains("Topic: shared\tPartition: 1\tOffset: 5\tEnd: 5\tLag: 0\t"), "{busy}");
     drop(member);
     eventually("the member has left", PATIENCE, || {
-        (group_command(&broker, &["list"]) == "shown\tEmpty\n").then_some(())
+        (group_command(&broker, &["list"]) == "Group: shown\tState: Empty\n").then_some(())
     });
     let planned = group_command(&broker, &["seek", "shown", "--topic", "shared", "--to", "2"]);
-    let moves = "shared-0\t5\t2\nshared-1\t5\t2\n";
+    let moved = |partition: i32, from: i64, to: i64| {
+        format!("Topic: shared\tPartition: {partition}\tFrom: {from}\tTo: {to}\n")
+    };
+    let moves = moved(0, 5, 2) + &moved(1, 5, 2);
     assert_eq!(planned, format!("{moves}nothing is changed yet; --execute commits these offsets\n"));
     assert!(group_command(&broker, &["describe", "shown"]).contains("Partition: 1\tOffset: 5\t"));
     let seek = |words: &[&str]| group_command(&broker, &[&["seek", "shown", "--execute"], words].concat());
     assert_eq!(seek(&["--topic", "shared", "--to", "2"]), moves);
-    assert_eq!(seek(&["--topic", "shared", "--partition", "1", "--to", "-1"]), "shared-1\t2\t1\n");
-    assert_eq!(seek(&["--topic", "shared", "--partition", "1", "--to", "+9"]), "shared-1\t1\t5\n");
-    assert_eq!(seek(&["--topic", "shared", "--partition", "1", "--to", "@1"]), "shared-1\t5\t0\n");
+    assert_eq!(seek(&["--topic", "shared", "--partition", "1", "--to", "-1"]), moved(1, 2, 1));
+    assert_eq!(seek(&["--topic", "shared", "--partition", "1", "--to", "+9"]), moved(1, 1, 5));
+    let both = seek(&["--topic", "shared", "--partition", "1,0", "--to", "@1"]);
+    assert_eq!(both, moved(1, 5, 0) + &moved(0, 2, 0));
+    seek(&["--topic", "shared", "--partition", "0", "--to", "2"]);
     let plan = broker.directory().join("plan.csv");
     std::fs::write(&plan, "shared,1,2\n").expect("a file");
-    assert_eq!(seek(&["--from-file", plan.to_str().expect("UTF-8")]), "shared-1\t0\t2\n");
+    assert_eq!(seek(&["--from-file", plan.to_str().expect("UTF-8")]), moved(1, 0, 2));
     let json = group_command(&broker, &["describe", "shown", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&json["state"], &json["offsets"][0]["lag"]), (&"Empty".into(), &3.into()));
