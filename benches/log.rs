@@ -118,7 +118,7 @@ struct Journaled {
 
 impl Journaled {
     const CONFIG: JournalConfig =
-        JournalConfig { file_bytes: 8 << 20, files_max: 4, bypass_bytes: 256 << 10 };
+        JournalConfig { file_bytes: 8 << 20, files_max: 4, bypass_bytes: 256 << 10, copy_bytes: 32 << 10 };
 
     fn new(partitions: usize, record_bytes: usize) -> Self {
         let dir = block_on(LogDir::open(env(), PathBuf::from(PARENT))).expect("a new directory");

@@ -21,6 +21,7 @@
 mod error;
 pub mod memory;
 
+use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -74,10 +75,13 @@ pub struct DirEntry {
     pub len: u64,
 }
 
-/// A buffer for direct I/O: aligned, exclusively owned while it is filled.
+/// A buffer for direct I/O: aligned, exclusively owned while it is filled. Blocks of it may be written
+/// meanwhile.
 pub trait DiskBuf: 'static {
     /// The buffer once it is only read: cheap to clone, shared by reference count.
     type Shared: Clone + 'static;
+    /// A part of the buffer on its way to a file.
+    type Blocks: Blocks;
 
     /// The whole buffer.
     fn as_slice(&self) -> &[u8];
@@ -88,11 +92,24 @@ pub trait DiskBuf: 'static {
     /// Shortens the buffer to its first `len` bytes; `len` is a multiple of [`BLOCK`].
     fn truncate(&mut self, len: usize);
 
+    /// The bytes of `range` to be written while the rest of the buffer is filled; both ends are multiples of
+    /// [`BLOCK`]. Whoever fills the buffer leaves these bytes as they are until the write is done.
+    fn blocks(&self, range: Range<usize>) -> Self::Blocks;
+
     /// Ends the filling.
     fn freeze(self) -> Self::Shared;
 
     /// The frozen bytes without a copy. The view keeps the memory alive and may cross cores.
     fn bytes(shared: &Self::Shared) -> Bytes;
+}
+
+/// Whole blocks in memory, to be written.
+pub trait Blocks: Clone + 'static {
+    /// How many bytes they are.
+    fn byte_count(&self) -> usize;
+
+    /// Drops the first `bytes`, a multiple of [`BLOCK`].
+    fn advance(&mut self, bytes: usize);
 }
 
 /// A file system as the log needs it. Paths are absolute or relative to the process's directory.
@@ -150,6 +167,14 @@ pub trait DiskFile: 'static {
     async fn write_at(
         &self,
         buf: <Self::Buf as DiskBuf>::Shared,
+        position: u64,
+        sync: WriteSync,
+    ) -> Result<usize, DiskError>;
+
+    /// Writes all of `blocks`, one behind the other, as [`Self::write_at`].
+    async fn write_blocks_at(
+        &self,
+        blocks: &[<Self::Buf as DiskBuf>::Blocks],
         position: u64,
         sync: WriteSync,
     ) -> Result<usize, DiskError>;

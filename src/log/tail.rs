@@ -11,8 +11,13 @@
 //! them; what is appended meanwhile goes into a new chunk that repeats the partial last block. So no two
 //! writes in flight overlap and a block on disk only ever gains bytes. Within one flush, a chunk ends where
 //! the next begins, on a block boundary; a batch may lie across.
+//!
+//! Blocks may also be written elsewhere while they are gathered ([`Tail::lend`]). A block that is lent does
+//! not change: a freeze pads the block that it ends in, an append goes on in the last one, so neither is
+//! lent. A device or file system with checksums of its own would not bear it either.
 
 use std::collections::VecDeque;
+use std::{iter, mem};
 
 use bytes::Bytes;
 
@@ -113,23 +118,68 @@ impl<B: DiskBuf> Tail<B> {
 
     /// The bytes from `position` on, as far as one chunk has them in memory.
     pub(super) fn bytes_at(&self, position: u64) -> Option<&[u8]> {
-        let after = self.chunks.partition_point(|chunk| chunk.position <= position);
-        let chunk = self.chunks.get(after.checked_sub(1)?)?;
+        let chunk = self.chunk_at(position)?;
         let start = (position - chunk.position) as usize;
         let is_known = chunk.missing <= start && start < chunk.filled;
         is_known.then(|| &chunk.buf.as_slice()[start..chunk.filled])
     }
 
-    /// Copies the bytes from `position` on, all of which are in memory.
-    pub(super) fn copy(&self, mut position: u64, mut room: &mut [u8]) {
-        while !room.is_empty() {
+    /// The last chunk that begins at `position` or before.
+    fn chunk_at(&self, position: u64) -> Option<&Chunk<B>> {
+        let after = self.chunks.partition_point(|chunk| chunk.position <= position);
+        self.chunks.get(after.checked_sub(1)?)
+    }
+
+    /// The `len` bytes from `position` on, all of which are in memory, as the chunks have them.
+    pub(super) fn pieces(&self, mut position: u64, len: usize) -> impl Iterator<Item = &[u8]> {
+        let end = position + len as u64;
+        iter::from_fn(move || {
+            let left = end.checked_sub(position).filter(|left| 0 < *left)? as usize;
             let bytes = self.bytes_at(position).expect("the bytes are gathered here");
-            let len = bytes.len().min(room.len());
-            let (now, later) = room.split_at_mut(len);
-            now.copy_from_slice(&bytes[..len]);
-            position += len as u64;
+            let piece = &bytes[..bytes.len().min(left)];
+            position += piece.len() as u64;
+            Some(piece)
+        })
+    }
+
+    /// Copies the bytes from `position` on, all of which are in memory.
+    pub(super) fn copy(&self, position: u64, mut room: &mut [u8]) {
+        for piece in self.pieces(position, room.len()) {
+            let (now, later) = mem::take(&mut room).split_at_mut(piece.len());
+            now.copy_from_slice(piece);
             room = later;
         }
+    }
+
+    /// The blocks that the `len` bytes from `position` on lie in, all of which are in memory, to be written
+    /// elsewhere; nothing before `position` is frozen meanwhile, but all of it may be. What else the first
+    /// and the last block have is zeros: these are copies if they are not full of these bytes.
+    pub(super) fn lend<D: Disk<Buf = B>>(&self, disk: &D, position: u64, len: usize) -> Vec<B::Blocks> {
+        let (mut at, end) = (align_down(position), position + len as u64);
+        let mut lent = Vec::new();
+        while at < end {
+            let from = at.max(position);
+            let bytes = self.bytes_at(from).expect("the bytes are gathered here");
+            let bytes = &bytes[..bytes.len().min((end - from) as usize)];
+            let full = align_down(bytes.len() as u64) as usize;
+            if at == from && 0 < full {
+                let chunk = self.chunk_at(at).expect("it has these bytes");
+                let start = (at - chunk.position) as usize;
+                lent.push(chunk.buf.blocks(start..start + full));
+                at += full as u64;
+            } else {
+                let start = (from - at) as usize;
+                let upto = (start + bytes.len()).min(BLOCK);
+                let mut copy = disk.alloc(BLOCK);
+                let room = copy.as_mut_slice();
+                room[..start].fill(0);
+                room[start..upto].copy_from_slice(&bytes[..upto - start]);
+                room[upto..].fill(0);
+                lent.push(copy.blocks(0..BLOCK));
+                at += BLOCK as u64;
+            }
+        }
+        lent
     }
 
     /// Room for `len` bytes at the end, appended by this call and filled by the caller; `None` when they
@@ -284,6 +334,8 @@ mod tests {
             let disk = MemoryDisk::new(seed, FaultPlan::default());
             let mut tail = Tail::new(0);
             let (mut expected, mut file, mut written) = (Vec::new(), Vec::new(), 0);
+            // Blocks stay lent until others are, over a freeze and the next append.
+            let mut held = Vec::new();
             for _ in 0..20 {
                 let bound = [10, 5_000, 40_000][prng.below(3) as usize];
                 let mut piece = vec![0; prng.below(bound) as usize];
@@ -301,9 +353,26 @@ mod tests {
                 let mut copy = vec![0; piece.len() - start];
                 tail.copy(tail.end() - copy.len() as u64, &mut copy);
                 assert!(copy == piece[start..]);
+                let position = tail.end() - copy.len() as u64;
+                held.clear();
+                if !copy.is_empty() {
+                    held.extend(tail.lend(&disk, position, copy.len()));
+                }
+                let lent: Vec<u8> = held.iter().flat_map(|of| of.bytes()).copied().collect();
+                let skipped = (position % BLOCK as u64) as usize;
+                assert!(copy.is_empty() || lent[skipped..skipped + copy.len()] == copy);
+                assert!(lent.is_empty() || lent.len() == align_up((skipped + copy.len()) as u64) as usize);
                 if prng.chance(1, 2) {
                     let left = tail.end() - written;
-                    let upto = if prng.chance(1, 2) { tail.end() } else { written + prng.below(left + 1) };
+                    let upto = match prng.below(3) {
+                        0 => tail.end(),
+                        1 => written + prng.below(left + 1),
+                        _ => position.max(written),
+                    };
+                    if position < upto && upto < tail.end() {
+                        // What is lent is frozen as a whole or not at all.
+                        held.clear();
+                    }
                     write(&mut file, &mut tail, &disk, upto);
                     let len = upto as usize;
                     assert!(file.len() <= align_up(upto) as usize);

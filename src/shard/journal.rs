@@ -27,6 +27,9 @@ const FILES: u64 = 8;
 /// A partition with so much to write that will not change any more has it written: a run that costs the
 /// device little more than its bytes.
 const RUN_BYTES: u64 = 512 << 10;
+/// Longer runs go to the journal without a copy. Below, one more piece of a write, and what two blocks have
+/// besides, cost as much as the copy.
+const COPY_BYTES: usize = 32 << 10;
 /// Partitions whose segments are written side by side.
 const STORES_MAX: usize = 16;
 
@@ -95,6 +98,7 @@ fn journal_config(settings: &JournalSettings) -> JournalConfig {
         file_bytes: settings.bytes / FILES,
         files_max: FILES as usize,
         bypass_bytes: settings.bypass_bytes,
+        copy_bytes: COPY_BYTES,
     }
 }
 

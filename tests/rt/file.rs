@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use corelog::disk::{BLOCK, Disk, DiskBuf, DiskErrorKind, DiskFile, OpenMode, WriteSync};
+use corelog::disk::{BLOCK, Blocks, Disk, DiskBuf, DiskErrorKind, DiskFile, OpenMode, WriteSync};
 use corelog::rt::file::{DirectDisk, DirectIo, probe};
 use corelog::rt::panic;
 use corelog::rt::task::{spawn, yield_now};
@@ -75,6 +75,36 @@ fn what_is_written_is_read_at_any_alignment() {
 
         let file = disk.open(&dir.join("log"), OpenMode::Read).await.unwrap();
         assert_eq!(file.read_at(1, 9).await.unwrap(), expected[1..10]);
+    });
+}
+
+#[test]
+fn blocks_are_written_while_their_buffer_is_filled() {
+    on_both(|disk, dir| async move {
+        let file = Rc::new(disk.open(&dir.join("journal"), OpenMode::CreateNew).await.unwrap());
+        let mut front = disk.alloc(BLOCK);
+        Prng::new(1).fill(front.as_mut_slice());
+        let mut gathered = disk.alloc(4 * BLOCK);
+        Prng::new(2).fill(&mut gathered.as_mut_slice()[..3 * BLOCK]);
+        let blocks = [front.blocks(0..BLOCK), gathered.blocks(BLOCK..3 * BLOCK)];
+        drop(front);
+        let write = spawn({
+            let (file, blocks) = (Rc::clone(&file), blocks.clone());
+            async move { file.write_blocks_at(&blocks, BLOCK as u64, WriteSync::Data).await.unwrap() }
+        });
+        yield_now().await;
+        gathered.as_mut_slice()[3 * BLOCK..].fill(3);
+        gathered.as_mut_slice()[..BLOCK].fill(4);
+        assert_eq!(write.await, 3 * BLOCK);
+        drop(gathered);
+
+        let [_, mut rest] = blocks;
+        rest.advance(BLOCK);
+        assert_eq!(rest.byte_count(), BLOCK);
+        assert_eq!(file.write_blocks_at(&[rest], 0, WriteSync::None).await.unwrap(), BLOCK);
+        let gathered = random(3 * BLOCK, 2);
+        let expected = [&gathered[2 * BLOCK..], &random(BLOCK, 1), &gathered[BLOCK..]].concat();
+        assert!(file.read_at(0, 5 * BLOCK).await.unwrap() == expected);
     });
 }
 

@@ -657,6 +657,7 @@ fn draw_journal(prng: &mut Prng) -> Option<JournalConfig> {
         file_bytes: [32, 48, 128][prng.below(3) as usize] * 1024,
         files_max: 2 + prng.below(4) as usize,
         bypass_bytes: [500, 4_000, 1 << 20][prng.below(3) as usize],
+        copy_bytes: [0, 300, 1 << 20][prng.below(3) as usize],
     };
     prng.chance(2, 3).then_some(journal)
 }

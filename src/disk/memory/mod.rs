@@ -9,13 +9,14 @@ mod fault;
 mod volume;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{
-    BLOCK, DirEntry, Disk, DiskBuf, DiskError, DiskErrorKind, DiskFile, DiskOp, OpenMode, WriteSync,
+    BLOCK, Blocks, DirEntry, Disk, DiskBuf, DiskError, DiskErrorKind, DiskFile, DiskOp, OpenMode, WriteSync,
 };
 pub use executor::{SimClock, Simulation, block_on, yield_turns};
 pub use fault::{Crash, FaultPlan};
@@ -90,7 +91,7 @@ impl Disk for MemoryDisk {
     fn alloc(&self, len: usize) -> MemoryBuf {
         assert!(len.is_multiple_of(BLOCK), "buffer of {len} bytes");
         // Contents are unspecified: make reliance on zeros visible.
-        MemoryBuf(vec![0xa5; len])
+        MemoryBuf::new(len)
     }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<MemoryFile, DiskError> {
@@ -156,8 +157,8 @@ impl Disk for MemoryDisk {
         }
         let file = self.open(&temporary, OpenMode::CreateNew).await?;
         let mut buf = self.alloc(contents.len().next_multiple_of(BLOCK));
-        buf.0.fill(0);
-        buf.0[..contents.len()].copy_from_slice(contents);
+        buf.bytes.fill(0);
+        buf.bytes[..contents.len()].copy_from_slice(contents);
         let (buf, mut written) = (buf.freeze(), 0);
         while written < buf.len() {
             written += file.write_at(buf.slice(written..), written as u64, WriteSync::None).await?;
@@ -169,28 +170,97 @@ impl Disk for MemoryDisk {
     }
 }
 
-/// A buffer on the heap.
+/// A buffer on the heap, which sees to it that nobody changes what is being written.
 #[derive(Debug)]
-pub struct MemoryBuf(Vec<u8>);
+pub struct MemoryBuf {
+    bytes: Vec<u8>,
+    lent: RefCell<Vec<Lent>>,
+}
+
+/// Blocks of a [`MemoryBuf`], as they are to be written.
+#[derive(Debug, Clone)]
+pub struct MemoryBlocks {
+    bytes: Bytes,
+    _is_written: Rc<()>,
+}
+
+impl MemoryBlocks {
+    /// What is to be written.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// Where blocks were taken from, and what they were.
+#[derive(Debug)]
+struct Lent {
+    start: usize,
+    bytes: Bytes,
+    is_written: Weak<()>,
+}
+
+impl MemoryBuf {
+    fn new(len: usize) -> Self {
+        Self { bytes: vec![0xa5; len], lent: RefCell::default() }
+    }
+
+    fn check_lent(&self) {
+        let mut lent = self.lent.borrow_mut();
+        lent.retain(|of| 0 < of.is_written.strong_count());
+        for Lent { start, bytes, .. } in &*lent {
+            let now = &self.bytes[*start..start + bytes.len()];
+            assert!(
+                now == bytes,
+                "{} bytes from {start} on were changed while they are written",
+                bytes.len()
+            );
+        }
+    }
+}
+
+impl Blocks for MemoryBlocks {
+    fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.bytes.advance(bytes);
+    }
+}
 
 impl DiskBuf for MemoryBuf {
     type Shared = Bytes;
+    type Blocks = MemoryBlocks;
 
     fn as_slice(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.0
+        self.check_lent();
+        &mut self.bytes
     }
 
     fn truncate(&mut self, len: usize) {
         assert!(len.is_multiple_of(BLOCK), "buffer of {len} bytes");
-        self.0.truncate(len);
+        self.check_lent();
+        self.lent.get_mut().retain(|of| of.start + of.bytes.len() <= len);
+        self.bytes.truncate(len);
+    }
+
+    fn blocks(&self, range: Range<usize>) -> MemoryBlocks {
+        assert!(range.start.is_multiple_of(BLOCK) && range.end.is_multiple_of(BLOCK), "blocks {range:?}");
+        self.check_lent();
+        let (start, bytes) = (range.start, Bytes::copy_from_slice(&self.bytes[range]));
+        let is_written = Rc::new(());
+        let lent = Lent { start, bytes: bytes.clone(), is_written: Rc::downgrade(&is_written) };
+        self.lent.borrow_mut().push(lent);
+        MemoryBlocks { bytes, _is_written: is_written }
     }
 
     fn freeze(self) -> Bytes {
-        self.0.into()
+        self.check_lent();
+        self.bytes.into()
     }
 
     fn bytes(shared: &Bytes) -> Bytes {
@@ -245,6 +315,16 @@ impl DiskFile for MemoryFile {
         self.check_alive(DiskOp::Write)?;
         let durable = sync == WriteSync::Data;
         self.disk.volume.borrow_mut().complete_write(id, &self.path, durable)
+    }
+
+    async fn write_blocks_at(
+        &self,
+        blocks: &[MemoryBlocks],
+        position: u64,
+        sync: WriteSync,
+    ) -> Result<usize, DiskError> {
+        let bytes: Vec<u8> = blocks.iter().flat_map(|of| &of.bytes).copied().collect();
+        self.write_at(bytes.into(), position, sync).await
     }
 
     async fn sync_data(&self) -> Result<(), DiskError> {

@@ -4,7 +4,7 @@
 pub(super) const FRAMES_AT: u64 = crate::disk::BLOCK as u64;
 
 const MAGIC: [u8; 8] = *b"CORELOGJ";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const VERSION_AT: usize = 8;
 const GENERATION_AT: usize = 12;
@@ -31,8 +31,8 @@ pub(super) enum FileHeaderError {
     Short { found: usize },
     #[error("no journal file: it begins with {found:02x?}")]
     NoJournal { found: [u8; 8] },
-    #[error("journal version {found}, expected {VERSION}: stop the version that wrote it cleanly first")]
-    UnknownVersion { found: u32 },
+    #[error("journal version {found}, expected {VERSION}: start what wrote it and stop it cleanly first")]
+    UnknownVersion { found: u32, generation: u64 },
     #[error("header checksum {found:08x}, expected {expected:08x}")]
     WrongCrc { expected: u32, found: u32 },
 }
@@ -61,11 +61,13 @@ impl FileHeader {
         if found != expected {
             return Err(FileHeaderError::WrongCrc { expected, found });
         }
+        // It stands here in every version.
+        let generation = u64_at(bytes, GENERATION_AT);
         let version = u32_at(bytes, VERSION_AT);
         if version != VERSION {
-            return Err(FileHeaderError::UnknownVersion { found: version });
+            return Err(FileHeaderError::UnknownVersion { found: version, generation });
         }
-        Ok(Self { generation: u64_at(bytes, GENERATION_AT), file_bytes: u64_at(bytes, FILE_BYTES_AT) })
+        Ok(Self { generation, file_bytes: u64_at(bytes, FILE_BYTES_AT) })
     }
 }
 
@@ -100,15 +102,18 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let mut bytes = FileHeader { generation: 1, file_bytes: 8192 }.encode();
-        bytes[VERSION_AT..GENERATION_AT].copy_from_slice(&2_u32.to_be_bytes());
+        bytes[VERSION_AT..GENERATION_AT].copy_from_slice(&3_u32.to_be_bytes());
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
-        assert_eq!(FileHeader::decode(&bytes), Err(FileHeaderError::UnknownVersion { found: 2 }));
+        assert_eq!(
+            FileHeader::decode(&bytes),
+            Err(FileHeaderError::UnknownVersion { found: 3, generation: 1 })
+        );
     }
 
     #[test]
     fn the_bytes_are_those_of_the_documented_table() {
         let bytes = FileHeader { generation: 7, file_bytes: 0x10_0000 }.encode();
-        assert_eq!(bytes[..28], *b"CORELOGJ\0\0\0\x01\0\0\0\0\0\0\0\x07\0\0\0\0\0\x10\0\0");
+        assert_eq!(bytes[..28], *b"CORELOGJ\0\0\0\x02\0\0\0\0\0\0\0\x07\0\0\0\0\0\x10\0\0");
     }
 }

@@ -3,14 +3,18 @@
 //! `stored_end <= synced_end <= written_end <= staged_end`: records below the stored end are durable in
 //! segments, those from there to the synced end may be in the journal and in memory only.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskBuf};
 use crate::log::Log;
 use crate::log::log::{FlushMark, State};
 use crate::log::segment::MaxTimestamp;
+use crate::record::batch::append_batches;
 use crate::types::Offset;
 
 use super::LogKey;
 use super::frame::BatchesHeader;
+
+/// Blocks of a disk's buffers.
+pub(super) type BlocksOf<D> = <<D as Disk>::Buf as DiskBuf>::Blocks;
 
 /// What a log has for the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +106,17 @@ impl<D: Disk> Log<D> {
     pub(super) fn copy_offered(&self, offered: &Offered, room: &mut [u8]) {
         assert_eq!(room.len(), offered.len, "room for what was offered");
         self.core.state.borrow().open_back().tail.copy(offered.position, room);
+    }
+
+    /// The blocks that what was just offered lies in, from byte `position % BLOCK` on, and its checksum.
+    pub(super) fn lend_offered(&self, offered: &Offered) -> (Vec<BlocksOf<D>>, u32) {
+        let state = self.core.state.borrow();
+        let tail = &state.open_back().tail;
+        let mut pieces = tail.pieces(offered.position, offered.len);
+        // A chunk may end within a batch: only the first piece begins with one.
+        let first = pieces.next().map_or(0, |piece| append_batches(0, piece));
+        let crc = pieces.fold(first, crc32c::crc32c_append);
+        (tail.lend(self.core.env.disk(), offered.position, offered.len), crc)
     }
 
     /// What was offered is durable in the journal.

@@ -172,6 +172,12 @@ async fn read_header<D: Disk>(disk: &D, path: &Path, len: u64) -> Result<Option<
         // A file whose creation was not finished has no header: that is written last.
         Err(FileHeaderError::Short { .. }) => Ok(None),
         Err(FileHeaderError::NoJournal { found }) if found == [0; 8] => Ok(None),
+        // After a clean stop nothing of another version is left but its files.
+        Err(FileHeaderError::UnknownVersion { generation, .. })
+            if !is_used(disk, path, generation).await? =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(corrupt(error.to_string())),
     }
 }

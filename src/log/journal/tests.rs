@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::disk::memory::{Crash, FaultPlan, MemoryDisk, block_on};
-use crate::disk::{BLOCK, Disk, WriteSync};
+use crate::disk::{BLOCK, Disk, DiskBuf, DiskFile, OpenMode, WriteSync};
 use crate::log::{
     AppendContext, AppendError, AppendOrigin, BatchToAppend, CheckpointedLog, EnvConfig, Log, LogConfig,
     LogDir, LogEnv, LogError, Store,
@@ -17,7 +17,8 @@ use crate::types::{LeaderEpoch, Offset, Prng, Timestamp, TopicName, TopicPartiti
 use super::{Fate, Journal, JournalConfig};
 
 const NOW: Timestamp = Timestamp(1_000_000);
-const CONFIG: JournalConfig = JournalConfig { file_bytes: 64 * 1024, files_max: 3, bypass_bytes: 8_000 };
+const CONFIG: JournalConfig =
+    JournalConfig { file_bytes: 64 * 1024, files_max: 3, bypass_bytes: 8_000, copy_bytes: 2_000 };
 
 type TestLog = Log<MemoryDisk>;
 
@@ -406,6 +407,35 @@ fn a_journal_of_another_version_is_refused() {
         let opened = LogDir::open(env, PathBuf::from("/data/shard-00")).await;
         assert!(matches!(opened, Err(LogError::Corrupt { .. })));
     });
+}
+
+#[test]
+fn a_journal_of_an_older_version_is_refused_only_while_it_is_used() {
+    for is_used in [false, true] {
+        let disk = MemoryDisk::new(1, FaultPlan::default());
+        block_on(async {
+            let (dir, logs) = create(&disk, 1, Some(CONFIG)).await;
+            if is_used {
+                append(&logs[0], 700);
+                commit_all(&dir.journal().unwrap(), &logs).await;
+            }
+            drop((dir, logs));
+            let path = Path::new("/data/shard-00/corelog-journal-000");
+            let file = disk.open(path, OpenMode::Write).await.unwrap();
+            let mut header = disk.alloc(BLOCK);
+            header.as_mut_slice().copy_from_slice(&file.read_at(0, BLOCK).await.unwrap());
+            header.as_mut_slice()[8..12].copy_from_slice(&1_u32.to_be_bytes());
+            let crc = crc32c::crc32c(&header.as_slice()[..28]);
+            header.as_mut_slice()[28..32].copy_from_slice(&crc.to_be_bytes());
+            file.write_at(header.freeze(), 0, WriteSync::Data).await.unwrap();
+            let env = LogEnv::new(
+                disk.clone(),
+                EnvConfig { cache_bytes: 0, open_files: 4, sends_files: true, seed: 1 },
+            );
+            let opened = LogDir::open(env, PathBuf::from("/data/shard-00")).await;
+            assert_eq!(opened.is_err(), is_used);
+        });
+    }
 }
 
 /// Where the frames of a new journal's first file begin, each of them a block long.

@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use super::LogKey;
 use super::file_header::{FRAMES_AT, FileHeader};
-use super::frame::{ENTRY_HEADER_LEN, FRAME_BYTES_MAX, FRAME_HEADER_LEN, FrameBuilder};
-use super::offer::{Offer, Offered};
+use super::frame::{ENTRY_HEADER_LEN, FRAME_BYTES_MAX, FRAME_HEADER_LEN, FrameBuilder, FrameSize, InBlocks};
+use super::offer::{BlocksOf, Offer, Offered};
 use super::reader::{FILE_BYTES_MAX, FoundFile, JournalContents, file_name};
 use super::space::{FramePlace, Pin, Purpose, Space, SpaceFile};
 use super::turnstile::Turnstile;
-use crate::disk::{BLOCK, Disk, DiskBuf, DiskError, DiskErrorKind, DiskFile, OpenMode, WriteSync, align_up};
+use crate::disk::{
+    BLOCK, Blocks, Disk, DiskBuf, DiskError, DiskErrorKind, DiskFile, OpenMode, WriteSync, align_up,
+};
 use crate::log::error::LogError;
 use crate::log::flush::{remove_if_there, write_shared};
 use crate::log::log::Log;
@@ -37,6 +39,9 @@ pub struct JournalConfig {
     pub files_max: usize,
     /// What a log has staged goes into its segment if it is longer.
     pub bypass_bytes: usize,
+    /// What a log has staged is written from where it was gathered if it is longer: with the rest of its
+    /// first and last block, and without a copy.
+    pub copy_bytes: usize,
 }
 
 /// What became of what a log had staged.
@@ -109,7 +114,7 @@ impl<D: Disk> Drop for OfflineGuard<'_, D> {
 /// A frame that is about to be written.
 struct FrameWork<D: Disk> {
     place: FramePlace<D::File>,
-    shared: <D::Buf as DiskBuf>::Shared,
+    blocks: Vec<BlocksOf<D>>,
     /// The logs in it, by their index.
     offers: Vec<(usize, Offered)>,
 }
@@ -118,9 +123,28 @@ impl JournalConfig {
     fn checked(mut self) -> Self {
         self.file_bytes = align_up(self.file_bytes).clamp(FILE_BYTES_MIN, FILE_BYTES_MAX);
         self.files_max = self.files_max.max(2);
-        self.bypass_bytes =
-            self.bypass_bytes.min(self.frame_bytes_max() - FRAME_HEADER_LEN - ENTRY_HEADER_LEN);
+        let copied_max = self.frame_bytes_max() - FRAME_HEADER_LEN - ENTRY_HEADER_LEN;
+        // A block for the entries, and up to two that the batches share with others.
+        let in_blocks_max = self.frame_bytes_max().saturating_sub(3 * BLOCK);
+        self.bypass_bytes = self.bypass_bytes.min(copied_max).min(in_blocks_max.max(self.copy_bytes));
         self
+    }
+
+    /// How what a log has staged stands in blocks of its own, if it is long enough.
+    fn in_blocks(&self, offered: &Offered) -> Option<InBlocks> {
+        let skipped = (offered.position % BLOCK as u64) as usize;
+        (self.copy_bytes < offered.len).then_some(InBlocks { skipped, bytes: offered.len })
+    }
+
+    /// A frame of this size, with one more entry for what a log offers.
+    fn size_with(&self, size: FrameSize, offer: &Offer) -> FrameSize {
+        match offer {
+            Offer::Nothing | Offer::Direct => size,
+            Offer::Staged(offered) => match self.in_blocks(offered) {
+                Some(batches) => size.with_in_blocks(&batches),
+                None => size.with_batches(offered.len),
+            },
+        }
     }
 
     /// The longest frame of a file that is not shorter than [`FILE_BYTES_MIN`].
@@ -144,7 +168,12 @@ impl<D: Disk> Journal<D> {
         let core = Core {
             disk: disk.clone(),
             dir: dir.to_owned(),
-            config: config.unwrap_or(JournalConfig { file_bytes, files_max: 0, bypass_bytes: 0 }),
+            config: config.unwrap_or(JournalConfig {
+                file_bytes,
+                files_max: 0,
+                bypass_bytes: 0,
+                copy_bytes: 0,
+            }),
             space: RefCell::new(Space::new(file_bytes)),
             turnstile: Turnstile::default(),
             is_maintaining: Cell::new(false),
@@ -168,8 +197,9 @@ impl<D: Disk> Journal<D> {
         self.core.check_online()?;
         let mut fates = Vec::with_capacity(logs.len());
         let Some(work) = self.core.gather(logs, &mut fates) else { return Ok(fates) };
-        self.core.write(&work).await?;
-        for (index, offered) in &work.offers {
+        let FrameWork { place, blocks, offers } = work;
+        self.core.write(&place, blocks).await?;
+        for (index, offered) in &offers {
             logs[*index].finish_journaled(offered);
             fates[*index] = Fate::Journaled;
         }
@@ -234,8 +264,8 @@ impl<D: Disk> Journal<D> {
             return Ok(());
         }
         self.core.check_online()?;
-        let work = self.core.gather_void(key)?;
-        self.core.write(&work).await
+        let FrameWork { place, blocks, .. } = self.core.gather_void(key)?;
+        self.core.write(&place, blocks).await
     }
 
     /// Retires all files after everything was stored; whether it was. No maintenance is under way.
@@ -269,22 +299,20 @@ impl<D: Disk> Core<D> {
     /// Plans a frame and fills it. Nothing is awaited between the offers and the copies.
     fn gather(&self, logs: &[Log<D>], fates: &mut Vec<Fate>) -> Option<FrameWork<D>> {
         let offers: Vec<_> = logs.iter().map(|log| log.offer(self.config.bypass_bytes)).collect();
-        let entry_bytes = |offer: &Offer| match offer {
-            Offer::Staged(offered) => ENTRY_HEADER_LEN + offered.len,
-            Offer::Nothing | Offer::Direct => 0,
-        };
-        let wanted = FRAME_HEADER_LEN + offers.iter().map(entry_bytes).sum::<usize>();
-        let frame_max = self.config.frame_bytes_max();
+        let config = &self.config;
+        let wanted = offers.iter().fold(FrameSize::EMPTY, |size, offer| config.size_with(size, offer));
+        let frame_max = config.frame_bytes_max();
         let mut space = self.space.borrow_mut();
-        let room = space.make_room(align_up(wanted.min(frame_max) as u64), Purpose::Batches);
+        let room = space.make_room(align_up(wanted.frame_len().min(frame_max) as u64), Purpose::Batches);
         let bytes_max = frame_max.min(room as usize);
-        let (mut bytes, mut taken) = (FRAME_HEADER_LEN, Vec::new());
+        let (mut size, mut taken) = (FrameSize::EMPTY, Vec::new());
         for (index, offer) in offers.iter().enumerate() {
+            let longer = config.size_with(size, offer);
             fates.push(match offer {
                 Offer::Nothing => Fate::Nothing,
                 Offer::Direct => Fate::Direct,
-                Offer::Staged(offered) if bytes + entry_bytes(offer) <= bytes_max => {
-                    bytes += entry_bytes(offer);
+                Offer::Staged(offered) if longer.frame_len() <= bytes_max => {
+                    size = longer;
                     taken.push((index, *offered));
                     Fate::Later
                 }
@@ -296,17 +324,27 @@ impl<D: Disk> Core<D> {
         if taken.is_empty() {
             return None;
         }
-        let place = space.place(bytes);
-        let mut buf = self.disk.alloc(align_up(bytes as u64) as usize);
+        let place = space.place(size.frame_len());
+        let mut buf = self.disk.alloc(align_up(size.entries as u64) as usize);
         let mut builder = FrameBuilder::new(buf.as_mut_slice(), place.id);
+        let mut lent = Vec::new();
         for (index, offered) in &taken {
             let log = &logs[*index];
-            log.copy_offered(offered, builder.add_batches(&offered.header, offered.len));
+            if let Some(batches) = config.in_blocks(offered) {
+                let (blocks, crc) = log.lend_offered(offered);
+                builder.add_in_blocks(&offered.header, batches, crc);
+                lent.extend(blocks);
+            } else {
+                log.copy_offered(offered, builder.add_batches(&offered.header, offered.len));
+            }
             let needs = Some((log.clone(), offered.header.next_offset));
             space.pin(offered.header.key, StoredUpTo { needs });
         }
-        assert_eq!(builder.finish(), bytes, "the frame is as long as planned");
-        Some(FrameWork { place, shared: buf.freeze(), offers: taken })
+        assert_eq!(builder.finish(), size.frame_len(), "the frame is as long as planned");
+        let lent_bytes: usize = lent.iter().map(Blocks::byte_count).sum();
+        assert_eq!(lent_bytes, size.blocks, "the blocks are as many as planned");
+        lent.insert(0, whole(&buf));
+        Some(FrameWork { place, blocks: lent, offers: taken })
     }
 
     fn gather_void(&self, key: LogKey) -> Result<FrameWork<D>, LogError> {
@@ -322,14 +360,12 @@ impl<D: Disk> Core<D> {
         builder.add_void(&key);
         builder.finish();
         space.pin(key, StoredUpTo { needs: None });
-        Ok(FrameWork { place, shared: buf.freeze(), offers: Vec::new() })
+        Ok(FrameWork { place, blocks: vec![whole(&buf)], offers: Vec::new() })
     }
 
-    async fn write(&self, work: &FrameWork<D>) -> Result<(), LogError> {
+    async fn write(&self, place: &FramePlace<D::File>, blocks: Vec<BlocksOf<D>>) -> Result<(), LogError> {
         let mut guard = OfflineGuard { core: self, has_ended: false };
-        let FramePlace { file, position, .. } = &work.place;
-        let written = write_shared(&self.disk, &**file, work.shared.clone(), *position, WriteSync::Data);
-        let result = written.await;
+        let result = write_frame(&*place.file, blocks, place.position).await;
         guard.has_ended = true;
         result.map_err(|error| {
             self.take_offline(error.to_string());
@@ -436,5 +472,37 @@ impl<D: Disk> Core<D> {
         // Last: a file with a header is whole.
         let generation = self.write_header(&file, file_bytes).await?;
         Ok((file, generation))
+    }
+}
+
+/// All of a buffer, to be written.
+fn whole<B: DiskBuf>(buf: &B) -> B::Blocks {
+    buf.blocks(0..buf.as_slice().len())
+}
+
+/// Writes a frame durably.
+async fn write_frame<F: DiskFile>(
+    file: &F,
+    mut blocks: Vec<<F::Buf as DiskBuf>::Blocks>,
+    mut position: u64,
+) -> Result<(), DiskError> {
+    while !blocks.is_empty() {
+        let written = file.write_blocks_at(&blocks, position, WriteSync::Data).await?;
+        assert!(0 < written && written.is_multiple_of(BLOCK), "a write of {written} bytes");
+        position += written as u64;
+        drop_front(&mut blocks, written);
+    }
+    Ok(())
+}
+
+/// Drops the first `bytes` of them.
+fn drop_front(blocks: &mut Vec<impl Blocks>, mut bytes: usize) {
+    while 0 < bytes {
+        let first = blocks[0].byte_count();
+        if bytes < first {
+            return blocks[0].advance(bytes);
+        }
+        blocks.remove(0);
+        bytes -= first;
     }
 }

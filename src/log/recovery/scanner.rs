@@ -278,6 +278,15 @@ mod tests {
             self.inner.write_at(buf, position, sync).await
         }
 
+        async fn write_blocks_at(
+            &self,
+            blocks: &[<MemoryBuf as DiskBuf>::Blocks],
+            position: u64,
+            sync: WriteSync,
+        ) -> Result<usize, DiskError> {
+            self.inner.write_blocks_at(blocks, position, sync).await
+        }
+
         async fn sync_data(&self) -> Result<(), DiskError> {
             self.inner.sync_data().await
         }

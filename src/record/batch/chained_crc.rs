@@ -43,7 +43,7 @@ const fn multiply(left: u32, mut right: u32) -> u32 {
 }
 
 /// The CRC-32C of bytes with the CRC `first`, followed by `len` bytes with the CRC `second`.
-fn chain(first: u32, second: u32, len: usize) -> u32 {
+pub fn chain_crcs(first: u32, second: u32, len: usize) -> u32 {
     let len = u32::try_from(len).expect("a batch is shorter than 2 GiB");
     let set = (0..32).filter(|bit| len >> bit & 1 == 1);
     set.fold(first, |crc, bit| multiply(SHIFTS[bit], crc)) ^ second
@@ -59,7 +59,7 @@ pub fn append_batches(mut crc: u32, bytes: &[u8]) -> u32 {
             let stored = u32::from_be_bytes(batch[CRC_AT..ATTRIBUTES_AT].try_into().expect("four bytes"));
             debug_assert!(crc_matches(batch), "a batch whose checksum nobody has checked");
             crc = crc32c::crc32c_append(crc, &bytes[done..position + ATTRIBUTES_AT]);
-            crc = chain(crc, stored, len - ATTRIBUTES_AT);
+            crc = chain_crcs(crc, stored, len - ATTRIBUTES_AT);
             done = position + len;
         }
         position += len;
@@ -100,7 +100,7 @@ mod tests {
     fn chained_checksums_are_those_of_all_bytes() {
         for len in [0, 1, 2, 7, 255, 4096, 65_537, 1_000_003] {
             let (first, second) = (random(100, 1), random(len, 2));
-            let chained = chain(crc32c::crc32c(&first), crc32c::crc32c(&second), len);
+            let chained = chain_crcs(crc32c::crc32c(&first), crc32c::crc32c(&second), len);
             assert_eq!(chained, crc32c::crc32c(&[first, second].concat()), "{len}");
         }
     }

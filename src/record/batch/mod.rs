@@ -31,7 +31,7 @@ mod patch;
 
 pub use attributes::{Attributes, TimestampType};
 pub use batches::Batches;
-pub use chained_crc::append_batches;
+pub use chained_crc::{append_batches, chain_crcs};
 pub use crc::{compute_crc, copy_with_crc, crc_matches};
 pub use header::{BatchHeader, HEADER_LEN, LOG_OVERHEAD};
 pub use patch::{set_append_time, set_base_offset, set_max_timestamp, set_partition_leader_epoch};

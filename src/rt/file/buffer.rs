@@ -3,14 +3,18 @@
 //! A fresh buffer costs 2 us for each 4 KiB page that the kernel has to map, as much as writing it. So
 //! memory that was written goes back to a pool when its last view is gone.
 
+#![expect(unsafe_code, reason = "memory is filled while a write of other parts of it is under way")]
+
 use std::cell::{OnceCell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
+use std::slice;
 
 use bytes::Bytes;
 use glommio::io::{DmaBuffer, ReadResult};
 
 use super::lent::LentTable;
-use crate::disk::{BLOCK, DiskBuf};
+use crate::disk::{BLOCK, Blocks, DiskBuf};
 
 /// Sizes of pooled buffers are `BLOCK` times a power of two up to this one.
 const POOLED_BYTES_MAX: usize = 1 << 20;
@@ -24,9 +28,16 @@ const POOL_BYTES_MAX: usize = 8 << 20;
 /// A buffer to fill. Its contents are unspecified at first.
 #[derive(Debug)]
 pub struct DirectBuf {
-    /// As allocated; taken out when it is frozen or dropped.
-    dma: Option<DmaBuffer>,
+    /// Nobody else reads or writes it in this process.
+    memory: Rc<Memory>,
     len: usize,
+}
+
+/// A part of a buffer that is written, by the kernel's hand alone.
+#[derive(Debug, Clone)]
+pub struct DirectBlocks {
+    memory: Rc<Memory>,
+    range: Range<usize>,
 }
 
 /// A filled buffer, shared within its executor.
@@ -36,6 +47,7 @@ pub struct SharedBuf(Rc<Frozen>);
 #[derive(Debug)]
 struct Frozen {
     memory: Rc<Memory>,
+    len: usize,
     /// The view for other cores, made when first asked for.
     view: OnceCell<Bytes>,
 }
@@ -46,24 +58,24 @@ impl DirectBuf {
         assert!(0 < len && len.is_multiple_of(BLOCK), "a buffer of {len} bytes is no whole number of blocks");
         reclaim();
         let dma = POOL.with_borrow_mut(|pool| pool.take(len));
-        Self { dma: Some(dma), len }
-    }
-
-    fn dma(&self) -> &DmaBuffer {
-        self.dma.as_ref().expect("only freeze and drop take it")
+        Self { memory: Rc::new(Memory { dma: Some(dma) }), len }
     }
 }
 
 impl DiskBuf for DirectBuf {
     type Shared = SharedBuf;
+    type Blocks = DirectBlocks;
 
     fn as_slice(&self) -> &[u8] {
-        &self.dma().as_bytes()[..self.len]
+        &self.memory.bytes()[..self.len]
     }
 
     fn as_mut_slice(&mut self) -> &mut [u8] {
-        let len = self.len;
-        &mut self.dma.as_mut().expect("only freeze and drop take it").as_bytes_mut()[..len]
+        let start = self.memory.dma().as_ptr().cast_mut();
+        // SAFETY: the allocation has at least `len` bytes. All slices of it come from this buffer until it is
+        // frozen, which ends it, so `&mut self` makes this one the only one. Blocks of it that are being
+        // written are read by the kernel, by address; who fills the buffer leaves them alone.
+        unsafe { slice::from_raw_parts_mut(start, self.len) }
     }
 
     fn truncate(&mut self, len: usize) {
@@ -71,47 +83,63 @@ impl DiskBuf for DirectBuf {
         self.len = len;
     }
 
-    fn freeze(mut self) -> SharedBuf {
-        let dma = self.dma.take().expect("only freeze and drop take it");
-        SharedBuf(Rc::new(Frozen {
-            memory: Rc::new(Memory { dma: Some(dma), len: self.len }),
-            view: OnceCell::new(),
-        }))
+    fn blocks(&self, range: Range<usize>) -> DirectBlocks {
+        let is_whole = range.start.is_multiple_of(BLOCK) && range.end.is_multiple_of(BLOCK);
+        assert!(is_whole && range.start < range.end && range.end <= self.len, "blocks {range:?}");
+        DirectBlocks { memory: Rc::clone(&self.memory), range }
+    }
+
+    fn freeze(self) -> SharedBuf {
+        let Self { memory, len } = self;
+        SharedBuf(Rc::new(Frozen { memory, len, view: OnceCell::new() }))
     }
 
     fn bytes(shared: &SharedBuf) -> Bytes {
-        let frozen = &shared.0;
-        frozen.view.get_or_init(|| lend(Lent::Written(Rc::clone(&frozen.memory)))).clone()
-    }
-}
-
-impl Drop for DirectBuf {
-    fn drop(&mut self) {
-        if let Some(dma) = self.dma.take() {
-            give_back(dma);
-        }
+        let Frozen { memory, len, view } = &*shared.0;
+        view.get_or_init(|| lend(Lent::Written(Rc::clone(memory), *len))).clone()
     }
 }
 
 impl SharedBuf {
     /// What is written.
-    pub(super) fn memory(&self) -> Rc<Memory> {
-        Rc::clone(&self.0.memory)
+    pub(super) fn blocks(&self) -> DirectBlocks {
+        DirectBlocks { memory: Rc::clone(&self.0.memory), range: 0..self.0.len }
     }
 }
 
-/// A filled buffer; it goes back to the pool.
-#[derive(Debug)]
-pub(super) struct Memory {
-    /// Taken out at the end.
-    dma: Option<DmaBuffer>,
-    len: usize,
+impl Blocks for DirectBlocks {
+    fn byte_count(&self) -> usize {
+        self.range.len()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        assert!(bytes < self.range.len() && bytes.is_multiple_of(BLOCK), "{bytes} of {:?}", self.range);
+        self.range.start += bytes;
+    }
 }
 
-impl AsRef<[u8]> for Memory {
-    fn as_ref(&self) -> &[u8] {
-        let dma = self.dma.as_ref().expect("only drop takes it");
-        &dma.as_bytes()[..self.len]
+impl DirectBlocks {
+    /// Where they begin. The memory stays there as long as `self` or a clone of it lives.
+    pub(super) fn start(&self) -> *const u8 {
+        // `blocks` has checked the range; `wrapping` only spares a proof.
+        self.memory.dma().as_ptr().wrapping_add(self.range.start)
+    }
+}
+
+/// An allocation; it goes back to the pool.
+#[derive(Debug)]
+struct Memory {
+    /// Taken out at the end.
+    dma: Option<DmaBuffer>,
+}
+
+impl Memory {
+    fn dma(&self) -> &DmaBuffer {
+        self.dma.as_ref().expect("only drop takes it")
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.dma().as_bytes()
     }
 }
 
@@ -125,14 +153,15 @@ impl Drop for Memory {
 
 /// Memory that other cores may read.
 enum Lent {
-    Written(Rc<Memory>),
+    /// The first bytes of what was frozen.
+    Written(Rc<Memory>, usize),
     Read(ReadResult),
 }
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Written(memory) => (**memory).as_ref(),
+            Self::Written(memory, len) => &memory.bytes()[..*len],
             Self::Read(result) => result,
         }
     }

@@ -10,9 +10,11 @@ use bytes::{Bytes, BytesMut};
 use glommio::io::{BufferedFile, DmaFile};
 
 use super::blocking::{glommio_error, os_error};
-use super::buffer::{DirectBuf, SharedBuf, lend_read};
+use super::buffer::{DirectBlocks, DirectBuf, SharedBuf, lend_read};
 use super::page_cache::PageCache;
-use crate::disk::{BLOCK, DiskError, DiskErrorKind, DiskFile, DiskOp, WriteSync, align_down, align_up};
+use crate::disk::{
+    BLOCK, Blocks, DiskError, DiskErrorKind, DiskFile, DiskOp, WriteSync, align_down, align_up,
+};
 use crate::rt::executor;
 use crate::rt::reactor::{self, through_glommio};
 use crate::types::FileSlice;
@@ -107,10 +109,20 @@ impl DirectFile {
     }
 
     /// One write, which may be short by any number of bytes.
-    async fn write_once(&self, buf: &SharedBuf, position: u64, sync: WriteSync) -> Result<usize, DiskError> {
+    async fn write_once(
+        &self,
+        blocks: &[DirectBlocks],
+        position: u64,
+        sync: WriteSync,
+    ) -> Result<usize, DiskError> {
         executor::unless_ending().await;
-        // SAFETY: a frozen buffer neither moves nor changes.
-        let written = unsafe { reactor::write(self.descriptor(), buf.memory(), position, sync) }.await;
+        let vector = |of: &DirectBlocks| libc::iovec {
+            iov_base: of.start().cast_mut().cast(),
+            iov_len: of.byte_count(),
+        };
+        let (vectors, memory) = (blocks.iter().map(vector).collect(), blocks.to_vec());
+        // SAFETY: the blocks keep their memory where it is. The kernel only reads it.
+        let written = unsafe { reactor::write(self.descriptor(), vectors, memory, position, sync) }.await;
         written.map_err(|error| os_error(DiskOp::Write, &self.path, &error))
     }
 }
@@ -143,12 +155,21 @@ impl DiskFile for DirectFile {
     }
 
     async fn write_at(&self, buf: SharedBuf, position: u64, sync: WriteSync) -> Result<usize, DiskError> {
+        self.write_blocks_at(&[buf.blocks()], position, sync).await
+    }
+
+    async fn write_blocks_at(
+        &self,
+        blocks: &[DirectBlocks],
+        position: u64,
+        sync: WriteSync,
+    ) -> Result<usize, DiskError> {
         assert!(position == align_down(position), "a write at {position} is not aligned");
         for _ in 0..WRITE_ATTEMPTS_MAX {
-            let written = self.write_once(&buf, position, sync).await?;
-            let blocks = align_down(written as u64) as usize;
-            if 0 < blocks {
-                return Ok(blocks);
+            let written = self.write_once(blocks, position, sync).await?;
+            let whole_bytes = align_down(written as u64) as usize;
+            if 0 < whole_bytes {
+                return Ok(whole_bytes);
             }
         }
         // Part of a block and no more, again and again: the last block of a full device.

@@ -28,7 +28,7 @@ mod names;
 mod page_cache;
 mod space;
 
-pub use buffer::{DirectBuf, SharedBuf};
+pub use buffer::{DirectBlocks, DirectBuf, SharedBuf};
 pub use device::{DirectIo, probe};
 pub use direct_file::DirectFile;
 pub use disk::DirectDisk;

@@ -24,6 +24,7 @@ mod ring;
 mod tests;
 mod timers;
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -57,6 +58,9 @@ const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(1);
 
 /// The wait that makes glommio look at everything.
 const SHORTEST_TIMER: Duration = Duration::from_micros(1);
+
+/// Pieces of memory that one write may name (`IOV_MAX`).
+const VECTORS_MAX: usize = 1024;
 
 /// What belongs to one executor.
 pub(super) struct Reactor {
@@ -258,26 +262,35 @@ pub(super) fn slept() -> Duration {
     with_current(|reactor| reactor.slept.get())
 }
 
-/// Begins to write the bytes of `memory` to `position` of a file.
+/// Begins to write the bytes that `vectors` name, one behind the other, to `position` of a file.
 ///
 /// # Safety
-/// The bytes stay where they are and as they are as long as the memory lives.
-pub(super) unsafe fn write<M: AsRef<[u8]> + 'static>(
+/// As long as `memory` lives, the bytes stay where they are and as they are.
+pub(super) unsafe fn write(
     file: BorrowedFd<'_>,
-    memory: Rc<M>,
+    vectors: Vec<libc::iovec>,
+    memory: impl Any,
     position: u64,
     sync: WriteSync,
 ) -> Completion {
-    let bytes = (*memory).as_ref();
-    let len = u32::try_from(bytes.len()).expect("buffers are far below 4 GiB");
     let flags = match sync {
         WriteSync::None => 0,
         WriteSync::Data => libc::RWF_DSYNC,
     };
-    let entry =
-        opcode::Write::new(Fd(file.as_raw_fd()), bytes.as_ptr(), len).offset(position).rw_flags(flags);
-    // SAFETY: the caller vouches for the bytes, and the ring keeps the memory until the kernel is done.
-    with_current(|reactor| unsafe { reactor.ring.begin(entry.build(), Some(memory)) })
+    let file = Fd(file.as_raw_fd());
+    let entry = match &vectors[..] {
+        [one] => {
+            let len = u32::try_from(one.iov_len).expect("buffers are far below 4 GiB");
+            opcode::Write::new(file, one.iov_base.cast(), len).offset(position).rw_flags(flags).build()
+        }
+        all => {
+            assert!(all.len() <= VECTORS_MAX, "a write of {} pieces", all.len());
+            opcode::Writev::new(file, all.as_ptr(), all.len() as u32).offset(position).rw_flags(flags).build()
+        }
+    };
+    // SAFETY: the caller vouches for the bytes, and the ring keeps the memory and the vectors, which lie on
+    // the heap, until the kernel is done.
+    with_current(|reactor| unsafe { reactor.ring.begin(entry, Some(Rc::new((vectors, memory)))) })
 }
 
 /// Begins to read one byte of a file, only to have it read. The result is 0 behind its end.

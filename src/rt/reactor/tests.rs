@@ -122,22 +122,18 @@ fn a_stream_that_has_ended_says_so_after_its_last_bytes() {
 /// Memory that says when it is dropped.
 struct Memory(Vec<u8>, Rc<Cell<bool>>);
 
-impl AsRef<[u8]> for Memory {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 impl Drop for Memory {
     fn drop(&mut self) {
         self.1.set(true);
     }
 }
 
-fn begin_write(file: &File, byte: u8, dropped: &Rc<Cell<bool>>) -> Completion {
-    let memory = Rc::new(Memory(vec![byte; 1 << 20], Rc::clone(dropped)));
-    // SAFETY: nobody touches the vector until it is dropped.
-    unsafe { write(file.as_fd(), memory, 0, WriteSync::Data) }
+fn begin_write(file: &File, byte: u8, pieces_of: usize, dropped: &Rc<Cell<bool>>) -> Completion {
+    let mut memory = Memory(vec![byte; 1 << 20], Rc::clone(dropped));
+    let vector = |bytes: &mut [u8]| libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let vectors = memory.0.chunks_mut(pieces_of).map(vector).collect();
+    // SAFETY: nobody touches the bytes, which lie on the heap, until they are dropped.
+    unsafe { write(file.as_fd(), vectors, memory, 0, WriteSync::Data) }
 }
 
 #[test]
@@ -146,12 +142,12 @@ fn a_write_keeps_its_memory_also_when_nobody_waits_and_the_executor_outlives_it(
     let copy = file.try_clone().unwrap();
     run(move || async move {
         let dropped = Rc::new(Cell::new(false));
-        assert_eq!(begin_write(&copy, 1, &dropped).await.unwrap(), 1 << 20);
+        assert_eq!(begin_write(&copy, 1, 1 << 20, &dropped).await.unwrap(), 1 << 20);
         assert!(dropped.get());
         sync_data(copy.as_fd()).await.unwrap();
 
         let dropped = Rc::new(Cell::new(false));
-        drop(begin_write(&copy, 2, &dropped));
+        drop(begin_write(&copy, 2, 1 << 14, &dropped));
         // The descriptor goes before the write is done.
         drop(copy);
         while !dropped.get() {
@@ -160,7 +156,7 @@ fn a_write_keeps_its_memory_also_when_nobody_waits_and_the_executor_outlives_it(
     });
     let copy = file.try_clone().unwrap();
     run(move || async move {
-        drop(begin_write(&copy, 3, &Rc::default()));
+        drop(begin_write(&copy, 3, 1 << 18, &Rc::default()));
     });
     let mut contents = Vec::new();
     std::io::Seek::rewind(&mut &file).unwrap();
@@ -171,7 +167,7 @@ fn a_write_keeps_its_memory_also_when_nobody_waits_and_the_executor_outlives_it(
 #[test]
 fn a_failed_write_says_why() {
     let file = File::open("/proc/self/exe").unwrap();
-    let error = run(move || async move { begin_write(&file, 1, &Rc::default()).await.unwrap_err() });
+    let error = run(move || async move { begin_write(&file, 1, 1 << 20, &Rc::default()).await.unwrap_err() });
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
 }
 

@@ -39,11 +39,15 @@ const CLUSTER_ID: &str = "corelog-golden";
 const READ_BYTES: usize = 1 << 20;
 const READS_MAX: usize = 200;
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
-const JOURNAL: JournalConfig = JournalConfig { file_bytes: 0, files_max: 2, bypass_bytes: 1 << 20 };
+const JOURNAL: JournalConfig =
+    JournalConfig { file_bytes: 0, files_max: 2, bypass_bytes: 1 << 20, copy_bytes: 0 };
 
 /// Journal files: where `docs/storage_format.md` has what is made right.
 const FILE_HEADER_CRC_AT: usize = 28;
-const FRAME_HEADER_LEN: usize = 24;
+const FRAME_HEADER_LEN: usize = 28;
+const ENTRY_HEADER_LEN: usize = 53;
+const KIND_BATCHES: u8 = 1;
+const KIND_BATCHES_IN_BLOCKS: u8 = 3;
 /// Producer snapshots.
 const SNAPSHOT_CRC_AT: usize = 2;
 const SNAPSHOT_ENTRIES_AT: usize = 6;
@@ -203,7 +207,7 @@ fn fit_batches(contents: &mut [u8]) {
 fn fit_journal(contents: &mut Vec<u8>) {
     contents.resize((align_up(contents.len() as u64) as usize).max(2 * BLOCK), 0);
     contents[..8].copy_from_slice(b"CORELOGJ");
-    contents[8..12].copy_from_slice(&1_u32.to_be_bytes());
+    contents[8..12].copy_from_slice(&2_u32.to_be_bytes());
     let file_bytes = contents.len() as u64;
     contents[20..FILE_HEADER_CRC_AT].copy_from_slice(&file_bytes.to_be_bytes());
     let crc = crc32c::crc32c(&contents[..FILE_HEADER_CRC_AT]);
@@ -212,15 +216,42 @@ fn fit_journal(contents: &mut Vec<u8>) {
     let (mut at, mut sequence) = (BLOCK, 0_u32);
     while at + FRAME_HEADER_LEN <= contents.len() {
         let frame = &mut contents[at..];
-        let len = u32::from_be_bytes(*frame[4..].first_chunk().expect("a header is there")) as usize;
+        let len = u32_at(frame, 4);
         if len < FRAME_HEADER_LEN || frame.len() < len {
             return;
         }
         frame[8..16].copy_from_slice(&generation);
         frame[16..20].copy_from_slice(&sequence.to_be_bytes());
-        let crc = crc32c::crc32c(&frame[4..len]);
-        frame[..4].copy_from_slice(&crc.to_be_bytes());
+        if let Some(crc) = frame_crc(&frame[..len]) {
+            frame[..4].copy_from_slice(&crc.to_be_bytes());
+        }
         at += align_up(len as u64) as usize;
         sequence += 1;
     }
+}
+
+/// The checksum that a frame should have; `None` for one whose lengths do not fit.
+fn frame_crc(frame: &[u8]) -> Option<u32> {
+    let entries_end = u32_at(frame, 24);
+    let mut crc = crc32c::crc32c(frame.get(4..entries_end)?);
+    let (mut at, mut blocks_at) = (FRAME_HEADER_LEN, align_up(entries_end as u64) as usize);
+    while at < entries_end {
+        let entry = frame.get(at..at + ENTRY_HEADER_LEN)?;
+        let (bytes, skipped) = (u32_at(entry, 45), u32_at(entry, 49));
+        at += ENTRY_HEADER_LEN;
+        match entry[0] {
+            KIND_BATCHES => at += bytes,
+            KIND_BATCHES_IN_BLOCKS => {
+                let start = blocks_at + skipped;
+                crc = crc32c::crc32c_append(crc, frame.get(start..start + bytes)?);
+                blocks_at += align_up((skipped + bytes) as u64) as usize;
+            }
+            _ => {}
+        }
+    }
+    Some(crc)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> usize {
+    u32::from_be_bytes(*bytes[at..].first_chunk().expect("four bytes")) as usize
 }
