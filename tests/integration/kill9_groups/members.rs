@@ -14,6 +14,9 @@ use super::TOPIC;
 use super::ledger::Ledger;
 use crate::harness::clients;
 
+/// How long a member may take to give up its partitions while no broker answers.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A killed broker is the point of the test; that its connections break is no news.
 struct Silent;
 
@@ -62,6 +65,18 @@ pub(super) fn run(
                 commit(&consumer, ledger, message.partition(), message.offset() + 1);
             }
         }
+        leave(&consumer);
+    }
+}
+
+/// Gives up all partitions before the end: librdkafka 2.12 may wait for ever for itself when a rebalance
+/// meets its close.
+fn leave(consumer: &BaseConsumer<Silent>) {
+    consumer.unsubscribe();
+    let until = Instant::now() + LEAVE_PATIENCE;
+    while consumer.assignment().is_ok_and(|owned| 0 < owned.count()) && Instant::now() < until {
+        // What comes now is not committed, and so another member gets it.
+        consumer.poll(Duration::from_millis(10));
     }
 }
 
