@@ -148,36 +148,45 @@ fn the_page_cache_fills_on_demand() {
 #[test]
 fn what_the_page_cache_lacks_is_waited_for() {
     on_both(|disk, dir| async move {
-        let file = disk.open(&dir.join("log"), OpenMode::CreateNew).await.unwrap();
-        // More than the kernel takes advice about at a time.
-        const BLOCKS: usize = 4_000;
-        for part in 0..4 {
-            let position = part * (BLOCKS / 4 * BLOCK) as u64;
-            file.write_at(filled(&disk, BLOCKS / 4, part + 1), position, WriteSync::Data).await.unwrap();
-        }
-        let expected = [1, 2, 3, 4].map(|seed| random(BLOCKS / 4 * BLOCK, seed)).concat();
-        let from = 5_000;
-        for len in [1, 100_000, BLOCKS * BLOCK - from] {
-            let slice = file.page_cached(from as u64, len).await.unwrap();
-            let (mut pages, mut missing) = (0, 0);
-            for at in (from..from + len).step_by(BLOCK) {
-                let mut byte = [0];
-                let mut buffers = [std::io::IoSliceMut::new(&mut byte)];
-                let read = rustix::io::preadv2(
-                    slice.file(),
-                    &mut buffers,
-                    at as u64,
-                    rustix::io::ReadWriteFlags::NOWAIT,
-                );
-                pages += 1;
-                missing += usize::from(read.is_err());
-                assert!(read.is_err() || byte[0] == expected[at], "at {at}");
+        // The kernel takes advice as it sees fit: now and then, on a busy machine, it reads only what is
+        // waited for. Advice that it cuts off is cut off every time.
+        for attempt in 0..5 {
+            if ranges_with_holes(&disk, &dir.join(attempt.to_string())).await == 0 {
+                return;
             }
-            // Not each page is looked at, and the kernel may be behind with one or take it back.
-            assert!(missing * 20 <= pages, "{missing} of {pages} pages would be waited for");
         }
-        assert!(file.page_cached(from as u64, BLOCKS * BLOCK).await.is_none(), "beyond the end");
+        panic!("much of what was waited for is not there, five times out of five");
     });
+}
+
+/// How many ranges of a new file have holes after they were waited for.
+async fn ranges_with_holes(disk: &DirectDisk, path: &Path) -> usize {
+    let file = disk.open(path, OpenMode::CreateNew).await.unwrap();
+    // More than the kernel takes advice about at a time.
+    const BLOCKS: usize = 4_000;
+    for part in 0..4 {
+        let position = part * (BLOCKS / 4 * BLOCK) as u64;
+        file.write_at(filled(disk, BLOCKS / 4, part + 1), position, WriteSync::Data).await.unwrap();
+    }
+    let expected = [1, 2, 3, 4].map(|seed| random(BLOCKS / 4 * BLOCK, seed)).concat();
+    let (from, mut with_holes) = (5_000, 0);
+    for len in [1, 100_000, BLOCKS * BLOCK - from] {
+        let slice = file.page_cached(from as u64, len).await.unwrap();
+        let (mut pages, mut missing) = (0, 0);
+        for at in (from..from + len).step_by(BLOCK) {
+            let mut byte = [0];
+            let mut buffers = [std::io::IoSliceMut::new(&mut byte)];
+            let flags = rustix::io::ReadWriteFlags::NOWAIT;
+            let read = rustix::io::preadv2(slice.file(), &mut buffers, at as u64, flags);
+            pages += 1;
+            missing += usize::from(read.is_err());
+            assert!(read.is_err() || byte[0] == expected[at], "at {at}");
+        }
+        // Not each page is looked at: single ones may still be on their way.
+        with_holes += usize::from(pages < missing * 20);
+    }
+    assert!(file.page_cached(from as u64, BLOCKS * BLOCK).await.is_none(), "beyond the end");
+    with_holes
 }
 
 #[test]
